@@ -1,0 +1,1 @@
+"""High-resolution image inpainting by multi-scale neural patch synthesis (Yang et al., CVPR 2017)."""

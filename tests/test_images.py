@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inpaint.errors import UserError
+from inpaint.images import atomic, composite, middle, read_picture, resize, resize_masked, write_picture
+
+WIDTH, HEIGHT = 6, 4
+
+
+def colours() -> Image.Image:
+    """Red left, blue right."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), (200, 0, 0))
+    image.paste((0, 0, 200), (WIDTH // 2, 0, WIDTH, HEIGHT))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("rgb.png", lambda: colours()),
+        ("palette.png", lambda: colours().quantize(4)),
+        ("palette.gif", lambda: colours().quantize(4)),
+        ("alpha.png", lambda: colours().convert("RGBA")),
+        ("cmyk.tif", lambda: colours().convert("CMYK")),
+        ("colour.bmp", lambda: colours()),
+    ],
+)
+def test_any_mode_loads_as_rgb(tmp_path, name, make):
+    make().save(tmp_path / name)
+    picture = read_picture(tmp_path / name)
+    assert picture.shape == (3, HEIGHT, WIDTH)
+    assert picture.dtype == torch.float32
+    expected = torch.tensor(np.array(colours())).permute(2, 0, 1) / 255
+    torch.testing.assert_close(picture, expected, atol=1 / 255, rtol=0)
+
+
+def test_grey_16_bit_and_transparency(tmp_path):
+    Image.new("L", (5, 5), 51).save(tmp_path / "grey.png")
+    assert torch.allclose(read_picture(tmp_path / "grey.png"), torch.tensor(0.2))
+    Image.fromarray(np.full((5, 5), 65535 * 2 // 5, dtype=np.uint16)).save(tmp_path / "deep.png")
+    torch.testing.assert_close(read_picture(tmp_path / "deep.png"), torch.full((3, 5, 5), 0.4), atol=2e-3, rtol=0)
+    Image.new("RGBA", (5, 5), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert torch.equal(read_picture(tmp_path / "clear.png"), torch.ones(3, 5, 5))
+    Image.new("LA", (5, 5), (0, 255)).save(tmp_path / "opaque.png")
+    assert torch.equal(read_picture(tmp_path / "opaque.png"), torch.zeros(3, 5, 5))
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise: left becomes top
+    colours().save(tmp_path / "turned.png", exif=exif)
+    picture = read_picture(tmp_path / "turned.png")
+    assert picture.shape == (3, WIDTH, HEIGHT)
+    assert picture[0, 0].min() > 0.7  # red on top
+    assert picture[2, -1].min() > 0.7  # blue at the bottom
+
+
+def test_files_that_are_no_pictures(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"missing\.png does not exist"):
+        read_picture(tmp_path / "missing.png")
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(UserError, match=r"text\.png cannot be read as a picture"):
+        read_picture(tmp_path / "text.png")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.jpg")
+    data = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"cut\.jpg cannot be read"):
+        read_picture(tmp_path / "cut.jpg")
+    colours().save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(UserError, match=r"bomb\.png declares more pixels"):
+        read_picture(tmp_path / "bomb.png")
+
+
+def test_written_pictures_come_back(tmp_path):
+    picture = torch.rand(3, 7, 9)
+    write_picture(picture, tmp_path / "new" / "folder" / "p.png")
+    torch.testing.assert_close(read_picture(tmp_path / "new/folder/p.png"), picture, atol=0.5 / 255 + 1e-6, rtol=0)
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["p.png"]
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    (tmp_path / "kept.txt").write_text("before")
+
+    def write_half():
+        with atomic(tmp_path / "kept.txt") as beside:
+            beside.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_half()
+    assert (tmp_path / "kept.txt").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("size", [(16, 16), (11, 13), (32, 32)])
+def test_no_hole_colour_bleeds_into_known_pixels(size):
+    """The same known pixels whatever stands in the hole; a constant stays that constant up to the border."""
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 13:37, 22:51] = 1
+    picture = torch.full((1, 3, 64, 64), 0.3)
+    known, hole = resize_masked(torch.where(mask > 0, 9.0, picture), mask, size)
+    assert known.shape == (1, 3, *size)
+    torch.testing.assert_close(known, 0.3 * (1 - hole).expand_as(known), atol=1e-6, rtol=0)
+    noise = torch.rand(1, 3, 64, 64)
+    other = torch.where(mask > 0, torch.rand_like(noise), noise)
+    assert torch.equal(resize_masked(noise, mask, size)[0], resize_masked(other, mask, size)[0])
+
+
+def test_a_coarse_pixel_is_hole_if_any_pixel_under_it_is():
+    mask = torch.zeros(1, 1, 512, 512)
+    mask[..., 128:384, 128:384] = 1
+    _, hole = resize_masked(mask.expand(1, 3, -1, -1), mask, (128, 128))
+    assert torch.equal(hole, middle_square(128))
+    mask.zero_()[..., 511, 0] = 1
+    _, hole = resize_masked(mask.expand(1, 3, -1, -1), mask, (128, 128))
+    assert hole.nonzero().tolist() == [[0, 0, 127, 0]]
+
+
+def middle_square(side):
+    mask = torch.zeros(1, 1, side, side)
+    middle(mask).fill_(1)
+    return mask
+
+
+def test_resize_keeps_constants_and_composite_takes_sides():
+    assert torch.allclose(resize(torch.full((1, 3, 9, 7), 0.4), (20, 5)), torch.tensor(0.4))
+    mask = middle_square(8)[0]
+    mixed = composite(torch.zeros(3, 8, 8), torch.ones(3, 8, 8), mask)
+    assert torch.equal(mixed, mask.expand(3, 8, 8))
+    assert middle(mixed).shape == (3, 4, 4)
