@@ -1,0 +1,1 @@
+"""Pictures and holes: where they are, how they are cut, and how batches of them reach a model."""

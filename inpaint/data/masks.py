@@ -1,0 +1,161 @@
+"""Holes. A mask is 1 in the hole and 0 elsewhere.
+
+Every function maps a size and a random generator to a mask, so that one seed always gives the same hole. The
+content network predicts the middle half of a picture; hence every hole lies inside the rows and columns from
+1/4 to 3/4. None is empty.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inpaint.errors import UserError
+
+Hole = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "1 height width"]]
+
+
+def hole_generator(*keys: int | str) -> torch.Generator:
+    """A generator that depends on all keys and nothing else: the same in every process and on every machine.
+
+    Keys are hashed together, so neighbouring ones (epochs 1 and 2, ranks 0 and 1) give unrelated numbers.
+    `1` and `"1"` differ.
+    """
+    digest = hashlib.sha256(repr(keys).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+
+
+def centre_square(
+    size: tuple[int, int], generator: torch.Generator, *, fraction: float = 0.5
+) -> Float[Tensor, "1 height width"]:
+    """The centred rectangle whose sides are `fraction` of the picture's: a square in a square picture.
+
+    0.5 is the paper's hole (256 of 512, 64 of 128), 0.4375 the Context Encoder's (224 of 512, 56 of 128). The
+    margins on opposite sides are equal and rounded down, so the hole is centred to the pixel. The generator is
+    not used.
+
+    Raises:
+        UserError: the fraction is not in (0, 0.5].
+    """
+    if not 0 < fraction <= 0.5:
+        raise UserError(f"centre_square: fraction is {fraction}, but a hole needs 0 < fraction <= 0.5.")
+    top, left = (math.floor(side * (1 - fraction) / 2) for side in size)
+    mask = torch.zeros(1, *size)
+    mask[:, top : size[0] - top, left : size[1] - left] = 1
+    return mask
+
+
+def random_blocks(
+    size: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    blocks: int = 5,
+    side: tuple[float, float] = (0.1, 0.25),
+) -> Float[Tensor, "1 height width"]:
+    """One to `blocks` rectangles that may overlap, each side a random part (`side`) of the picture's.
+
+    The Context Encoder's random blocks (Pathak et al. 2016, section 3.3), kept in the middle.
+
+    Raises:
+        UserError: `blocks` is below 1, or `side` is no range within (0, 0.5].
+    """
+    _check_count("random_blocks", "blocks", blocks)
+    _check_range("random_blocks", "side", side)
+    mask = torch.zeros(1, *size)
+    inside = _middle(mask)
+    for _ in range(_integer(1, blocks, generator)):
+        cut = []
+        for whole, limit in zip(size, inside.shape[1:], strict=True):
+            length = min(max(1, round(whole * _uniform(*side, generator))), limit)
+            start = _integer(0, limit - length, generator)
+            cut.append(slice(start, start + length))
+        inside[:, cut[0], cut[1]] = 1
+    return mask
+
+
+def free_form(
+    size: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    strokes: int = 4,
+    vertices: int = 6,
+    width: tuple[float, float] = (0.03, 0.1),
+) -> Float[Tensor, "1 height width"]:
+    """One to `strokes` brush strokes: round-ended polylines of 2 to `vertices` points that wander at random.
+
+    A stroke's width is a random part (`width`) of the picture's shorter side, its pieces are up to a quarter of
+    it long. In the manner of Yu et al., "Free-Form Image Inpainting with Gated Convolution" (ICCV 2019), kept in
+    the middle.
+
+    Raises:
+        UserError: `strokes` is below 1, `vertices` below 2, or `width` no range within (0, 0.5].
+    """
+    _check_count("free_form", "strokes", strokes)
+    _check_count("free_form", "vertices", vertices, least=2)
+    _check_range("free_form", "width", width)
+    mask = torch.zeros(1, *size)
+    inside = _middle(mask)
+    last = torch.tensor(inside.shape[1:]) - 1
+    pixels = torch.stack(torch.meshgrid(*(torch.arange(n + 1.0) for n in last.tolist()), indexing="ij"), dim=-1)
+    for _ in range(_integer(1, strokes, generator)):
+        radius = max(1.0, min(size) * _uniform(*width, generator)) / 2
+        # Starting on a pixel keeps even the thinnest stroke from falling between pixels.
+        point = (torch.rand(2, generator=generator) * last).round()
+        for _ in range(_integer(2, vertices, generator) - 1):
+            angle = _uniform(0, 2 * math.pi, generator)
+            length = min(size) * _uniform(0.05, 0.25, generator)
+            step = length * torch.tensor([math.sin(angle), math.cos(angle)])
+            target = (point + step).clamp(min=torch.zeros(2), max=last.float())
+            inside[0][_distance(pixels, point, target) <= radius] = 1
+            point = target
+    return mask
+
+
+def mixed(
+    size: tuple[int, int], generator: torch.Generator, *, fraction: float = 0.5
+) -> Float[Tensor, "1 height width"]:
+    """A centre square of this `fraction`, random blocks or free-form strokes, each as often as the others."""
+    kind = _integer(0, 2, generator)
+    if kind == 0:
+        return centre_square(size, generator, fraction=fraction)
+    return (random_blocks, free_form)[kind - 1](size, generator)
+
+
+def _middle(mask: Float[Tensor, "1 height width"]) -> Float[Tensor, "1 half_height half_width"]:
+    """A view of the rows and columns from 1/4 to 3/4; writing to it writes to the mask."""
+    top, left = (side // 4 for side in mask.shape[1:])
+    return mask[:, top : mask.shape[1] - top, left : mask.shape[2] - left]
+
+
+def _distance(
+    pixels: Float[Tensor, "height width 2"], start: Float[Tensor, "2"], end: Float[Tensor, "2"]
+) -> Float[Tensor, "height width"]:
+    """Each pixel's distance from the segment."""
+    along = end - start
+    share = ((pixels - start) @ along / along.square().sum().clamp(min=1e-12)).clamp(0, 1)
+    return (pixels - start - share[..., None] * along).norm(dim=-1)
+
+
+def _integer(low: int, high: int, generator: torch.Generator) -> int:
+    """Uniform, both ends included."""
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def _check_count(function: str, name: str, value: int, least: int = 1) -> None:
+    if value < least:
+        raise UserError(f"{function}: {name} is {value}, but must be at least {least}.")
+
+
+def _check_range(function: str, name: str, values: tuple[float, float]) -> None:
+    low, high = values
+    if not 0 < low <= high <= 0.5:
+        raise UserError(
+            f"{function}: {name} is [{low}, {high}], but must be a range within (0, 0.5], smaller value first."
+        )

@@ -1,0 +1,243 @@
+"""Data sets of pictures with holes, and the batches made of them.
+
+Everything random is drawn from a generator made of the draw's own keys: the same seed gives the same pictures,
+crops and holes whatever the number of workers, and two ranks or epochs never share them by accident.
+
+An unreadable file is skipped: the next readable one takes its place, so that batches keep their size (in an
+evaluation that picture then comes twice, under one id). The unreadable file's path travels to the main process
+in the batch's "unreadable".
+"""
+
+import hashlib
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler, default_collate
+
+from inpaint.data.masks import Hole, hole_generator
+from inpaint.errors import UserError
+from inpaint.images import read_picture, resize
+
+UNREADABLE_SHARE = 0.01
+"""More unreadable files than this share of a data set mean that something is wrong with the data set."""
+
+
+class Draw(NamedTuple):
+    """One training sample to be made: which picture, and the keys of its random choices."""
+
+    picture: int
+    keys: tuple[int, ...] = ()
+
+
+class Pictures(Dataset):
+    """Evaluation samples: the centre square of each picture, resized, with a hole fixed by (seed, id).
+
+    A sample is {"id": str, "picture": [3, size, size] in [0, 1], "mask": [1, size, size], "unreadable": list[str]}.
+    The last holds the paths of the files that were skipped on the way to this picture, usually none. A sample
+    with too many of them has no other key, and the run is about to stop.
+
+    Args:
+        root: the folder that the names are relative to.
+        names: the files, with "/" between folders.
+        size: side of the square samples, in pixels.
+        hole: draws a mask of a given size (see `inpaint.data.masks`).
+        seed: of the holes.
+    """
+
+    def __init__(self, root: str | Path, names: Sequence[str], *, size: int, hole: Hole, seed: int) -> None:
+        self.root, self.size, self.hole, self.seed = Path(root), size, hole, seed
+        # One flat array: of a million Python strings each worker would soon hold a copy, since touching one
+        # changes its reference count, and so its page of memory.
+        self._names = np.array([os.fsencode(name) for name in names], dtype=np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        return os.fsdecode(self._names[index])
+
+    @property
+    def names(self) -> list[str]:
+        return [self.name(index) for index in range(len(self))]
+
+    @property
+    def unreadable_allowed(self) -> int:
+        return math.floor(UNREADABLE_SHARE * len(self))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        index, picture, unreadable = self._read(index)
+        if picture is None:
+            return {"unreadable": unreadable}
+        identifier = self.ids[index]
+        generator = hole_generator("evaluation", self.seed, identifier)
+        return {
+            "id": identifier,
+            "picture": centre_crop(picture, self.size),
+            "mask": self.hole((self.size, self.size), generator),
+            "unreadable": unreadable,
+        }
+
+    @property
+    def ids(self) -> list[str]:
+        """The pictures' ids, in order: file-name safe and unique in this data set."""
+        if not hasattr(self, "_ids"):
+            self._ids = identifiers(self.names)
+        return self._ids
+
+    def _read(self, index: int) -> tuple[int, Float[Tensor, "3 height width"] | None, list[str]]:
+        """The picture at the index, or the next readable one: its index, itself, and the paths skipped."""
+        unreadable: list[str] = []
+        while len(unreadable) <= self.unreadable_allowed:
+            path = self.root / self.name(index)
+            try:
+                return index, read_picture(path), unreadable
+            except UserError:
+                unreadable.append(str(path))
+                index = (index + 1) % len(self)
+        return index, None, unreadable
+
+
+class Crops(Pictures):
+    """Training samples, as the Context Encoder takes them: random scale, random crop, a flip in half of the cases.
+
+    The Context Encoder's code scales a picture's shorter side to 350 and crops 128: 0.366 of that side. Here the
+    part is drawn from `crop_scale`, so that views as wide as those of the evaluation (1.0) are learnt as well.
+    Ids are those of `identifier`, not made unique.
+
+    Args:
+        crop_scale: smallest and largest side of a crop, as parts of the picture's shorter side.
+        (the others as in `Pictures`)
+
+    Raises:
+        UserError: `crop_scale` is no range within (0, 1].
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        names: Sequence[str],
+        *,
+        size: int,
+        hole: Hole,
+        seed: int,
+        crop_scale: tuple[float, float],
+    ) -> None:
+        super().__init__(root, names, size=size, hole=hole, seed=seed)
+        low, high = crop_scale
+        if not 0 < low <= high <= 1:
+            raise UserError(f"crop_scale is [{low}, {high}], but must be a range within (0, 1], smaller value first.")
+        self.crop_scale = (low, high)
+
+    def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
+        """The sample of a draw; for a bare index (from Lightning's `overfit_batches`), always the same."""
+        if not isinstance(draw, Draw):
+            draw = Draw(draw)
+        index, picture, unreadable = self._read(draw.picture)
+        if picture is None:
+            return {"unreadable": unreadable}
+        generator = hole_generator("training", self.seed, *draw.keys, draw.picture)
+        return {
+            "id": identifier(self.name(index)),
+            "picture": random_crop(picture, self.size, self.crop_scale, generator),
+            "mask": self.hole((self.size, self.size), generator),
+            "unreadable": unreadable,
+        }
+
+
+class Draws(DistributedSampler):
+    """The draws of an epoch for one rank: `samples` in all, rounded up to whole batches on every rank.
+
+    The ranks share out random orders of all pictures, one order after another: no picture comes a second time
+    before each has come once, and ragged batches never occur, even where pictures are few. Lightning calls
+    `set_epoch`, and leaves a `DistributedSampler` in place. The keys of a draw are (rank, epoch, position).
+    """
+
+    def __init__(
+        self, pictures: int, samples: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.pictures, self.seed, self.rank, self.num_replicas = pictures, seed, rank, world_size
+        self.num_samples = math.ceil(samples / (batch_size * world_size)) * batch_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[Draw]:
+        total = self.num_samples * self.num_replicas
+        orders = [
+            torch.randperm(self.pictures, generator=hole_generator("order", self.seed, self.epoch, turn))
+            for turn in range(math.ceil(total / self.pictures))
+        ]
+        mine = torch.cat(orders)[self.rank : total : self.num_replicas]
+        for position, index in enumerate(mine.tolist()):
+            yield Draw(index, (self.rank, self.epoch, position))
+
+
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch: ids as a list, pictures and masks stacked, and all paths in "unreadable" in one list.
+
+    Where no sample has a picture, "unreadable" is the only key.
+    """
+    unreadable = [path for sample in samples for path in sample["unreadable"]]
+    complete = [{key: sample[key] for key in ("id", "picture", "mask")} for sample in samples if "picture" in sample]
+    return {**(default_collate(complete) if complete else {}), "unreadable": unreadable}
+
+
+def centre_crop(picture: Float[Tensor, "3 height width"], size: int) -> Float[Tensor, "3 size size"]:
+    """The largest centred square of a picture, resized."""
+    height, width = picture.shape[1:]
+    side = min(height, width)
+    return _cut(picture, (height - side) // 2, (width - side) // 2, side, size)
+
+
+def random_crop(
+    picture: Float[Tensor, "3 height width"],
+    size: int,
+    scale: tuple[float, float],
+    generator: torch.Generator,
+) -> Float[Tensor, "3 size size"]:
+    """A random square, its side a random part (`scale`) of the shorter side, resized; every second one flipped."""
+    height, width = picture.shape[1:]
+    part, down, across, flip = torch.rand(4, generator=generator).tolist()
+    side = max(1, round(min(height, width) * (scale[0] + (scale[1] - scale[0]) * part)))
+    crop = _cut(picture, int(down * (height - side + 1)), int(across * (width - side + 1)), side, size)
+    return crop.flip(-1) if flip < 0.5 else crop
+
+
+def _cut(
+    picture: Float[Tensor, "3 height width"], top: int, left: int, side: int, size: int
+) -> Float[Tensor, "3 size size"]:
+    square = picture[:, top : top + side, left : left + side]
+    # A copy even where nothing is resized: a view would hold the whole picture.
+    return resize(square[None], (size, size))[0].clamp(0, 1).clone()
+
+
+def identifier(name: str) -> str:
+    """A file's relative name as a file name: no suffix, "__" between folders, no character that file systems refuse."""
+    stem = name[: -len(suffix)] if (suffix := os.path.splitext(name)[1]) else name
+    safe = re.sub(r"[^\w.-]", "_", stem.replace("/", "__"))
+    # File systems take 255 bytes; a character takes up to four.
+    return safe if len(safe.encode()) <= 120 else f"{safe.encode()[:100].decode(errors='ignore')}-{_short_hash(name)}"
+
+
+def identifiers(names: Sequence[str]) -> list[str]:
+    """The files' identifiers; those that differ in suffix or case only are told apart by a short hash."""
+    plain = [identifier(name) for name in names]
+    uses = Counter(text.casefold() for text in plain)
+    return [
+        text if uses[text.casefold()] == 1 else f"{text}-{_short_hash(name)}"
+        for text, name in zip(plain, names, strict=True)
+    ]
+
+
+def _short_hash(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
