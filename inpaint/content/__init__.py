@@ -1,0 +1,1 @@
+"""Stage 1: the content network predicts the middle of a picture from what surrounds it."""

@@ -1,0 +1,280 @@
+"""Trains the content network; a thin wrapper over `networks` and `losses`."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from inpaint.content.losses import hole_errors, reconstruction, takes_for_fake, takes_for_real
+from inpaint.errors import UserError
+from inpaint.images import composite, middle, resize, resize_masked
+
+SIDE = 128  # of the pictures that the content network sees
+Batch = dict[str, Any]
+
+
+class ContentGAN(pl.LightningModule):
+    """The content network f with its discriminator D (Yang et al. 2017, section 3.3; Pathak et al. 2016).
+
+    With R the hole, x_0 the picture with R filled by the mean colour, h the middle of the picture, and the
+    symbols of the papers, every batch is::
+
+        f(x_0)    the predicted middle
+        L_rec   = mean of w (f(x_0) - h)^2      w = ring_weight where x_0 shows the middle, else 1
+        theta_D <- optimizer_d, a step down     -log D(h) - log(1 - D(f(x_0)))      f held fixed
+        L_adv   = -log D(f(x_0))                                                    D as updated, held fixed
+        theta_f <- optimizer_g, a step down     lambda_rec L_rec + lambda_adv L_adv
+        each scheduler: a step
+
+    Without a discriminator both lines of D fall away. Either way the module steps its optimisers itself, so
+    `trainer.global_step` (hence `max_steps`) counts optimiser steps: two a batch with a discriminator, one
+    without. Schedulers and the logged steps count batches.
+
+    Logged, all under `content/`:
+
+    - every batch `loss_rec`, `loss_g` (the sum that f descends) and `grad_norm_g`; with a discriminator also
+      `loss_adv`, `loss_d_real`, `loss_d_fake`, `grad_norm_d`, and what D got right before its step:
+      `accuracy_real`, `accuracy_fake`;
+    - every validation `val_l1`, `val_l2` (percent) and `val_psnr` (dB), means over the pictures' holes.
+
+    Args:
+        generator: f, from pictures [batch, 3, 128, 128] to middles [batch, 3, 64, 64], both in [0, 1].
+        discriminator: D, from middles to logits [batch]; None trains by L_rec alone.
+        optimizer_g, optimizer_d: make an optimiser from parameters;
+            without a discriminator the second is not used.
+        scheduler: makes a learning-rate scheduler from an optimiser, one for each; it is stepped every batch.
+        mean_colour: red, green and blue in [0, 1], for the hole. It is kept with the weights, because
+            predictions need the colour of the training.
+        weights: a checkpoint of an earlier training to take the generator from (`load_weights`).
+
+    Raises:
+        UserError: a discriminator without `optimizer_d`; a mean colour that is not three numbers in [0, 1];
+            while training, a batch of one picture, or a loss that is no longer finite.
+    """
+
+    mean_colour: Tensor
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module | None,
+        optimizer_g: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer_d: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        lambda_rec: float = 0.999,
+        lambda_adv: float = 0.001,
+        ring_weight: float = 10.0,
+        mean_colour: Sequence[float] = (0.485, 0.456, 0.406),
+        weights: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        if discriminator is not None and optimizer_d is None:
+            raise UserError(
+                "The content network has a discriminator but no optimizer_d: give one, or discriminator=null."
+            )
+        if len(mean_colour) != 3 or not all(0 <= value <= 1 for value in mean_colour):
+            raise UserError(f"mean_colour is {list(mean_colour)}: it must be red, green and blue, each in [0, 1].")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.optimizer_g = optimizer_g
+        self.optimizer_d = optimizer_d
+        self.scheduler = scheduler
+        self.lambda_rec = lambda_rec
+        self.lambda_adv = lambda_adv
+        self.ring_weight = ring_weight
+        self.register_buffer("mean_colour", torch.tensor([*mean_colour], dtype=torch.float32).view(3, 1, 1))
+        self.automatic_optimization = False
+        self.weight_files: dict[str, Path] = {}
+        if weights is not None:
+            load_weights(self, weights)
+            self.weight_files["content"] = Path(weights)
+
+    def forward(
+        self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
+    ) -> Float[Tensor, "batch 3 128 128"]:
+        """The picture with its hole filled by the network, pixels outside the hole untouched.
+
+        What `picture` holds in the hole does not matter, as long as it is finite.
+
+        Raises:
+            UserError: the picture is not 128 x 128, or a pixel of the hole lies outside the middle 64 x 64.
+        """
+        prediction = self.predict_middle(picture, mask).float()
+        return composite(picture, F.pad(prediction, [SIDE // 4] * 4), mask)
+
+    def predict_middle(
+        self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
+    ) -> Float[Tensor, "batch 3 64 64"]:
+        """The network's own prediction, also of the middle's known pixels. Raises as `forward` does."""
+        if picture.shape[-2:] != (SIDE, SIDE) or mask.shape[-2:] != (SIDE, SIDE):
+            raise UserError(
+                f"The content network works at {SIDE} x {SIDE}, but the picture is {picture.shape[-2]} x "
+                f"{picture.shape[-1]} and its mask {mask.shape[-2]} x {mask.shape[-1]}: resize them first."
+            )
+        outside = mask.clone()
+        middle(outside).zero_()
+        if outside.any():
+            raise UserError(
+                "A hole reaches outside the middle half of its picture, and the content network fills only "
+                "that: move the hole to the middle or make it smaller."
+            )
+        return self.generator(composite(picture, self.mean_colour.expand_as(picture), mask))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        picture, mask = batch["picture"], batch["mask"]
+        if len(picture) < 2:
+            raise UserError(
+                f"A training batch holds {len(picture)} pictures, but batch normalisation needs at least 2: "
+                "raise data.batch_size."
+            )
+        optimizer_g, *optimizer_d = as_list(self.optimizers())
+        truth = middle(picture)
+        prediction = self.predict_middle(picture, mask)
+        loss_rec = reconstruction(prediction, truth, 1 - middle(mask), self.ring_weight)
+        logged = {"loss_rec": self.finite("loss_rec", loss_rec)}
+        loss_g = self.lambda_rec * loss_rec
+
+        if self.discriminator is not None:
+            logged |= self.discriminator_step(self.discriminator, optimizer_d[0], truth, prediction.detach())
+            self.discriminator.requires_grad_(False)  # the next pass only carries the gradient to f
+            loss_adv = takes_for_real(self.discriminator(prediction))
+            self.discriminator.requires_grad_(True)
+            logged["loss_adv"] = self.finite("loss_adv", loss_adv)
+            loss_g = loss_g + self.lambda_adv * loss_adv
+
+        logged["loss_g"] = loss_g
+        logged["grad_norm_g"] = self.descend(loss_g, self.generator, optimizer_g)
+        for scheduler in as_list(self.lr_schedulers()):
+            scheduler.step()
+        for name, value in logged.items():
+            self.log(f"content/{name}", value.detach(), batch_size=len(picture), prog_bar=name == "loss_rec")
+
+    def discriminator_step(
+        self,
+        discriminator: nn.Module,
+        optimizer: Any,
+        truth: Float[Tensor, "batch 3 64 64"],
+        prediction: Float[Tensor, "batch 3 64 64"],
+    ) -> dict[str, Tensor]:
+        real, fake = (
+            discriminator(truth),
+            discriminator(prediction),
+        )  # apart: each has its own batch statistics
+        loss_real = self.finite("loss_d_real", takes_for_real(real))
+        loss_fake = self.finite("loss_d_fake", takes_for_fake(fake))
+        return {
+            "loss_d_real": loss_real,
+            "loss_d_fake": loss_fake,
+            "accuracy_real": (real > 0).float().mean(),
+            "accuracy_fake": (fake < 0).float().mean(),
+            "grad_norm_d": self.descend(loss_real + loss_fake, discriminator, optimizer),
+        }
+
+    def descend(self, loss: Tensor, network: nn.Module, optimizer: Any) -> Tensor:
+        """One optimiser step; returns the L2 norm of the gradient that it took."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        optimizer.step()
+        return norm
+
+    def finite(self, name: str, loss: Tensor) -> Tensor:
+        """The loss itself, or a stop before it reaches the weights."""
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"content/{name} became {loss.item()} at step {self.trainer.fit_loop.total_batch_idx}: "
+                "resume from an earlier checkpoint with lower learning rates, or train in float32."
+            )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        picture, mask = batch["picture"], batch["mask"]
+        errors = hole_errors(self(picture, mask), picture, mask)
+        for name, value in zip(("val_l1", "val_l2", "val_psnr"), errors, strict=True):
+            self.log(f"content/{name}", value.mean(), batch_size=len(picture), sync_dist=True, prog_bar=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """The content network alone, at 128 x 128, whatever the size of the test pictures.
+
+        Returns:
+            id: list of str; input (the hole in the mean colour), content and truth: [batch, 3, 128, 128];
+            mask: [batch, 1, 128, 128]; seconds: list of float, one a picture.
+        """
+        known, mask = resize_masked(batch["picture"], batch["mask"], (SIDE, SIDE))
+        start = time.perf_counter()
+        content = self(known, mask)
+        if content.is_cuda:
+            torch.cuda.synchronize()
+        seconds = (time.perf_counter() - start) / len(content)
+        return {
+            "id": batch["id"],
+            "input": composite(known, self.mean_colour.expand_as(known), mask),
+            "content": content,
+            "truth": resize(batch["picture"], (SIDE, SIDE)),
+            "mask": mask,
+            "seconds": [seconds] * len(content),
+        }
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        optimizers = [self.optimizer_g(self.generator.parameters())]
+        if self.discriminator is not None and self.optimizer_d is not None:
+            optimizers.append(self.optimizer_d(self.discriminator.parameters()))
+        schedulers = [self.scheduler(optimizer) for optimizer in optimizers] if self.scheduler else []
+        return optimizers, schedulers
+
+
+def load_weights(module: ContentGAN, path: str | Path) -> None:
+    """Puts a checkpoint's generator and mean colour into `module`, which is all that predictions need.
+
+    Only tensors and plain values are read (`weights_only`), so nothing in the file can name code to run.
+
+    Raises:
+        UserError: the file is missing, is no checkpoint of a content network, or holds another architecture;
+            `module` is then unchanged.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: give the path of a content network's checkpoint.") from None
+    except Exception as error:  # a damaged or foreign file makes the unpickler raise almost anything
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {reason}") from None
+
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    own = {name: value for name, value in module.state_dict().items() if is_content(name)}
+    found = {name: value for name, value in state.items() if is_content(name)} if isinstance(state, dict) else {}
+    if not found:
+        raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
+    for name in [*own, *found]:
+        here, there = describe(own.get(name)), describe(found.get(name))
+        if here != there:
+            raise UserError(
+                f"{path} holds another content network: {name} is {there} there and {here} here; "
+                "set the generator's options to those of its training."
+            )
+    module.load_state_dict(found, strict=False)
+
+
+def is_content(name: str) -> bool:
+    """Whether a tensor of a ContentGAN is needed to predict."""
+    return name.startswith("generator.") or name == "mean_colour"
+
+
+def describe(value: Any) -> str:
+    """A tensor's shape in words, for comparison and for messages."""
+    return " x ".join(map(str, value.shape)) or "a number" if isinstance(value, Tensor) else "missing"
+
+
+def as_list(one_or_more: Any) -> list[Any]:
+    """Lightning returns None, one thing, or a list of them."""
+    if one_or_more is None:
+        return []
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]

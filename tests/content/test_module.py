@@ -1,0 +1,391 @@
+import copy
+import os
+import pickle
+from functools import partial
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from inpaint.content.losses import reconstruction
+from inpaint.content.module import ContentGAN, load_weights
+from inpaint.content.networks import ContextEncoder, Discriminator
+from inpaint.errors import UserError
+from inpaint.images import middle
+
+ALWAYS = {"content/loss_rec", "content/loss_g", "content/grad_norm_g"}
+ADVERSARIAL = {
+    "content/loss_adv",
+    "content/loss_d_real",
+    "content/loss_d_fake",
+    "content/accuracy_real",
+    "content/accuracy_fake",
+    "content/grad_norm_d",
+}
+VALIDATION = {"content/val_l1", "content/val_l2", "content/val_psnr"}
+
+adam = partial(torch.optim.Adam, betas=(0.5, 0.999))
+
+
+def make(adversarial: bool = True, filters: int = 4, **changes) -> ContentGAN:
+    torch.manual_seed(0)
+    options = {
+        "optimizer_g": partial(adam, lr=2e-3),
+        "optimizer_d": partial(adam, lr=2e-4),
+        **changes,
+    }
+    generator = ContextEncoder(filters=filters, bottleneck=8)
+    return ContentGAN(generator, Discriminator(filters=4) if adversarial else None, **options)
+
+
+def samples(count: int = 4, side: int = 128) -> list[dict]:
+    """Smooth pictures, one colour gradient each, with the hole that leaves a ring of the middle known."""
+    ramp = torch.linspace(0, 1, side)
+    mask = torch.zeros(1, side, side)
+    edge = side * 9 // 32
+    mask[:, edge:-edge, edge:-edge] = 1
+    pictures = [
+        torch.stack(
+            [
+                ramp.expand(side, side),
+                ramp.view(-1, 1).expand(side, side),
+                torch.full((side, side), i / count),
+            ]
+        )
+        for i in range(count)
+    ]
+    return [{"id": f"p{i}", "picture": picture, "mask": mask} for i, picture in enumerate(pictures)]
+
+
+def loader(count: int = 4, side: int = 128) -> DataLoader:
+    return DataLoader(samples(count, side), batch_size=2)
+
+
+def batch() -> dict:
+    return next(iter(loader()))
+
+
+def trainer(**options) -> pl.Trainer:
+    options = {"max_epochs": 1, "enable_checkpointing": False, **options}
+    return pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+
+
+def fit(module: ContentGAN, ckpt_path: Path | None = None, **options) -> pl.Trainer:
+    run = trainer(**options)
+    run.fit(module, loader(), loader(2), ckpt_path=ckpt_path)
+    return run
+
+
+# Filling a hole
+
+
+def test_fills_the_hole_and_leaves_the_rest():
+    module, data = make().eval(), batch()
+    with torch.no_grad():
+        filled = module(data["picture"], data["mask"])
+        prediction = module.predict_middle(data["picture"], data["mask"])
+    hole = data["mask"].bool().expand_as(filled)
+    assert torch.equal(filled[~hole], data["picture"][~hole])
+    inner = middle(hole)
+    assert torch.equal(middle(filled)[inner], prediction[inner])
+
+
+def test_never_sees_what_is_in_the_hole():
+    module, data = make().eval(), batch()
+    other = torch.where(data["mask"].bool(), torch.rand_like(data["picture"]), data["picture"])
+    with torch.no_grad():
+        assert torch.equal(module(data["picture"], data["mask"]), module(other, data["mask"]))
+
+
+def test_the_hole_is_shown_in_the_mean_colour():
+    seen = []
+
+    class Spy(torch.nn.Module):
+        def forward(self, picture):
+            seen.append(picture)
+            return middle(picture)
+
+    colour = (0.1, 0.2, 0.3)
+    module = ContentGAN(Spy(), None, adam, mean_colour=colour)
+    module(batch()["picture"], batch()["mask"])
+    torch.testing.assert_close(seen[0][0, :, 64, 64], torch.tensor(colour))
+
+
+def test_a_hole_outside_the_middle_is_refused():
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[..., 32:96, 32:97] = 1
+    with pytest.raises(UserError, match="outside the middle half"):
+        make()(torch.rand(1, 3, 128, 128), mask)
+
+
+def test_the_whole_middle_is_allowed():
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[..., 32:96, 32:96] = 1
+    assert make().eval()(torch.rand(1, 3, 128, 128), mask).shape == (1, 3, 128, 128)
+
+
+def test_another_size_is_refused():
+    with pytest.raises(UserError, match="works at 128 x 128, but the picture is 256 x 200"):
+        make()(torch.rand(1, 3, 256, 200), torch.zeros(1, 1, 256, 200))
+
+
+# Options
+
+
+def test_a_discriminator_needs_its_optimizer():
+    with pytest.raises(UserError, match="no optimizer_d"):
+        make(optimizer_d=None)
+
+
+@pytest.mark.parametrize("colour", [(117, 104, 123), (0.5, 0.5)])
+def test_a_mean_colour_in_other_units_is_refused(colour):
+    with pytest.raises(UserError, match="mean_colour"):
+        make(mean_colour=colour)
+
+
+def test_without_a_discriminator_there_is_one_optimizer():
+    module = make(adversarial=False)
+    assert not any(name.startswith("discriminator") for name in module.state_dict())
+    optimizers, schedulers = module.configure_optimizers()
+    assert len(optimizers) == 1
+    assert schedulers == []
+
+
+# Training
+
+
+@pytest.mark.parametrize(("adversarial", "steps"), [(True, 4), (False, 2)])
+def test_an_epoch_logs_exactly_these_and_steps_each_optimizer_once_a_batch(adversarial, steps):
+    run = fit(make(adversarial))
+    assert set(run.callback_metrics) == ALWAYS | VALIDATION | (ADVERSARIAL if adversarial else set())
+    assert all(torch.isfinite(value) for value in run.callback_metrics.values())
+    assert run.global_step == steps
+
+
+def test_the_logged_sum_is_the_weighted_sum():
+    logged = fit(make(lambda_rec=0.7, lambda_adv=0.3), limit_train_batches=1).callback_metrics
+    expected = 0.7 * logged["content/loss_rec"] + 0.3 * logged["content/loss_adv"]
+    torch.testing.assert_close(logged["content/loss_g"], expected)
+
+
+def test_an_l2_step_descends_the_weighted_reconstruction():
+    module = make(adversarial=False, optimizer_g=partial(torch.optim.SGD, lr=0.5), lambda_rec=0.9, ring_weight=7)
+    start = copy.deepcopy(module)
+    data = batch()
+    prediction = start.predict_middle(data["picture"], data["mask"])
+    loss = 0.9 * reconstruction(prediction, middle(data["picture"]), 1 - middle(data["mask"]), ring_weight=7)
+    loss.backward()
+    norm = fit(module, limit_train_batches=1).callback_metrics["content/grad_norm_g"]
+    gradients = [parameter.grad.flatten() for parameter in start.parameters()]
+    torch.testing.assert_close(norm, torch.cat(gradients).norm())
+    for before, after in zip(start.parameters(), module.parameters(), strict=True):
+        torch.testing.assert_close(after, before - 0.5 * before.grad)
+
+
+@pytest.mark.parametrize("frozen", ["generator", "discriminator"])
+def test_each_optimizer_moves_its_own_network_only(frozen):
+    still = partial(torch.optim.SGD, lr=0.0)
+    module = make(**{"optimizer_g" if frozen == "generator" else "optimizer_d": still})
+    start = copy.deepcopy(module)
+    fit(module, limit_train_batches=1)
+    for name in ("generator", "discriminator"):
+        pairs = zip(getattr(start, name).parameters(), getattr(module, name).parameters(), strict=True)
+        assert all(torch.equal(before, after) for before, after in pairs) == (name == frozen)
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_the_adversarial_term_reaches_the_generator():
+    rates = {"optimizer_g": partial(torch.optim.SGD, lr=1.0), "lambda_rec": 0.0}
+    norms = [
+        fit(make(lambda_adv=weight, **rates), limit_train_batches=1).callback_metrics["content/grad_norm_g"]
+        for weight in (0.0, 1.0, 2.0)
+    ]
+    assert norms[0] == 0
+    assert norms[1] > 0
+    torch.testing.assert_close(norms[2], 2 * norms[1])
+
+
+@pytest.mark.parametrize("adversarial", [True, False])
+def test_overfits_a_tiny_batch(adversarial):
+    module = make(adversarial)
+    first = fit(module, limit_train_batches=1).callback_metrics["content/loss_rec"]
+    last = fit(module, max_epochs=25, limit_val_batches=0).callback_metrics["content/loss_rec"]
+    assert last < first / 4
+
+
+def test_schedulers_step_with_every_batch():
+    halving = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    run = fit(make(scheduler=halving))
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in run.optimizers]
+    assert rates == pytest.approx([2e-3 / 4, 2e-4 / 4])
+
+
+def test_validation_measures_the_hole():
+    class Brighter(torch.nn.Module):
+        def forward(self, picture):
+            return truth + 0.1
+
+    truth = middle(next(iter(loader(2)))["picture"])
+    module = ContentGAN(Brighter(), None, adam)
+    (measured,) = trainer().validate(module, loader(2), verbose=False)
+    expected = {"content/val_l1": 10, "content/val_l2": 1, "content/val_psnr": 20}
+    assert measured == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("network", "term"), [("generator", "loss_rec"), ("discriminator", "loss_d_real")])
+def test_a_loss_that_is_not_finite_stops_by_name_and_step(network, term):
+    module = make()
+    spoilt = next(getattr(module, network).parameters())
+    batches = []
+
+    def spoil_the_second(*_) -> None:
+        batches.append(None)
+        if len(batches) == 2:
+            spoilt.data.fill_(float("nan"))
+
+    module.generator.register_forward_pre_hook(spoil_the_second)
+    with pytest.raises(UserError, match=f"content/{term} became nan at step 1"):
+        fit(module)
+    others = [parameter for parameter in module.parameters() if parameter is not spoilt]
+    assert all(torch.isfinite(parameter).all() for parameter in others)
+
+
+def test_bfloat16_trains_and_fills_in_float32():
+    module = make()
+    run = fit(module, precision="bf16-mixed")
+    assert all(torch.isfinite(value) for value in run.callback_metrics.values())
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert module.eval()(batch()["picture"], batch()["mask"]).dtype == torch.float32
+
+
+def test_a_batch_of_one_is_refused():
+    with pytest.raises(UserError, match=r"raise data\.batch_size"):
+        trainer().fit(make(), DataLoader(samples(2), batch_size=1))
+
+
+@pytest.mark.parametrize("adversarial", [True, False])
+def test_a_resumed_run_equals_an_uninterrupted_one(adversarial, tmp_path):
+    decay = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.9)
+    whole = make(adversarial, scheduler=decay)
+    fit(whole, max_epochs=2)
+    fit(make(adversarial, scheduler=decay), max_epochs=1).save_checkpoint(tmp_path / "half.ckpt")
+    resumed = make(adversarial, scheduler=decay)
+    with torch.no_grad():
+        next(resumed.generator.parameters()).zero_()  # the checkpoint has to bring these back
+    run = fit(resumed, tmp_path / "half.ckpt", max_epochs=2)
+    assert run.current_epoch == 2
+    for (name, expected), actual in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(expected, actual), name
+
+
+def test_a_test_step_works_at_128_whatever_the_pictures_size():
+    module = make().eval()
+    (data,) = DataLoader(samples(2, side=256), batch_size=2)
+    with torch.no_grad():
+        result = module.test_step(data, 0)
+    assert result["id"] == ["p0", "p1"]
+    assert len(result["seconds"]) == 2
+    assert min(result["seconds"]) > 0
+    for name in ("input", "content", "truth"):
+        assert result[name].shape == (2, 3, 128, 128)
+    outside = ~result["mask"].bool().expand(2, 3, 128, 128)
+    assert torch.equal(result["content"][outside], result["input"][outside])
+    torch.testing.assert_close(result["input"][0, :, 64, 64], module.mean_colour.flatten())
+
+
+# Weights
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    module = make(mean_colour=(0.1, 0.2, 0.3))
+    fit(module).save_checkpoint(tmp_path / "content.ckpt")
+    return tmp_path / "content.ckpt"
+
+
+@pytest.mark.parametrize("adversarial", [True, False])
+def test_weights_come_back_with_their_mean_colour(checkpoint, adversarial):
+    trained = torch.load(checkpoint, weights_only=True)["state_dict"]
+    module = make(adversarial)
+    load_weights(module, checkpoint)
+    torch.testing.assert_close(module.mean_colour.flatten(), torch.tensor([0.1, 0.2, 0.3]))
+    for name, value in module.generator.state_dict().items():
+        assert torch.equal(value, trained[f"generator.{name}"]), name
+
+
+def test_another_architecture_is_refused_and_changes_nothing(checkpoint):
+    module = make(filters=8)
+    start = copy.deepcopy(module.state_dict())
+    with pytest.raises(
+        UserError, match=r"content\.ckpt holds another .* is 4 x 3 x 4 x 4 there and 8 x 3 x 4 x 4 here"
+    ):
+        load_weights(module, checkpoint)
+    assert all(torch.equal(value, start[name]) for name, value in module.state_dict().items())
+
+
+def test_a_generator_with_other_layers_is_refused(checkpoint):
+    module = ContentGAN(ContextEncoder(4, middle="channel_wise"), None, adam)
+    with pytest.raises(UserError, match=r"generator\.middle\.0\.weight is 8 x 32 x 4 x 4 there and 32 x 16 x 16 here"):
+        load_weights(module, checkpoint)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.ckpt does not exist"):
+        load_weights(make(), tmp_path / "none.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "damaged.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged\.ckpt cannot be read"):
+        load_weights(make(), path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"backbone.weight": torch.ones(1)}}, {"state_dict": 3}])
+def test_a_checkpoint_of_something_else_is_named(tmp_path, content):
+    path = tmp_path / "other.ckpt"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"other\.ckpt holds no content network"):
+        load_weights(make(), path)
+
+
+class Touch:
+    """Unpickled, it would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_checkpoint_runs_no_code(checkpoint, tmp_path):
+    trace = tmp_path / "ran"
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save(state | {"hyper_parameters": Touch(trace)}, checkpoint)
+    with pytest.raises(UserError, match=r"content\.ckpt cannot be read"):
+        load_weights(make(), checkpoint)
+    assert not trace.exists()
+    checkpoint.write_bytes(pickle.dumps(Touch(trace)))
+    with pytest.raises(UserError, match=r"content\.ckpt cannot be read"):
+        load_weights(make(), checkpoint)
+    assert not trace.exists()
+
+
+def test_code_named_by_hyperparameters_is_ignored(checkpoint, tmp_path):
+    trace = tmp_path / "ran"
+    state = torch.load(checkpoint, weights_only=True)
+    named = {"_instantiator": "os.mkdir", "_target_": "os.mkdir", "path": str(trace)}
+    torch.save(state | {"hyper_parameters": named}, checkpoint)
+    load_weights(make(), checkpoint)
+    assert not trace.exists()

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import nn
+
+from inpaint.content.networks import ChannelWise, ContextEncoder, Discriminator
+from inpaint.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("middle", ["fully_connected", "channel_wise"])
+def test_predicts_the_middle_as_pictures(middle):
+    prediction = ContextEncoder(filters=4, bottleneck=8, middle=middle)(torch.rand(2, 3, 128, 128))
+    assert prediction.shape == (2, 3, 64, 64)
+    assert prediction.min() >= 0
+    assert prediction.max() <= 1
+
+
+@pytest.mark.parametrize("middle", ["fully_connected", "channel_wise"])
+def test_every_output_sees_the_whole_picture(middle):
+    network = ContextEncoder(filters=4, bottleneck=8, middle=middle).eval()
+    picture = torch.rand(1, 3, 128, 128, requires_grad=True)
+    network(picture)[0, :, 0, 0].sum().backward()
+    seen = picture.grad.abs().amax((0, 1))
+    assert seen[-8:, -8:].max() > 0
+    assert seen[:8, -8:].max() > 0
+
+
+def test_paper_and_small_sizes():
+    convolutions = 3 * 64 + 64 * 64 + 64 * 128 + 128 * 256 + 256 * 512  # the decoder has all but the 64 x 64
+    weights = 16 * (2 * convolutions - 64 * 64 + 2 * 512 * 4000)
+    normalisation = 2 * (64 + 128 + 256 + 512 + 4000 + 512 + 256 + 128 + 64)
+    with torch.device("meta"):
+        assert size(ContextEncoder()) == weights + normalisation
+        assert round(size(ContextEncoder(filters=32, bottleneck=1024)) / 1e6, 1) == 9.8
+
+
+def test_the_paper_changes_every_activation_to_elu():
+    layers = [*ContextEncoder(filters=4, bottleneck=8).modules(), *Discriminator(filters=4).modules()]
+    assert sum(isinstance(layer, nn.ELU) for layer in layers) == 5 + 2 + 3 + 4
+    assert not any(isinstance(layer, nn.ReLU | nn.LeakyReLU) for layer in layers)
+
+
+def test_the_original_activations_are_possible():
+    network = ContextEncoder(filters=4, encoder_activation=nn.LeakyReLU, decoder_activation=nn.ReLU, bottleneck=8)
+    kinds = [type(layer) for layer in network.modules()]
+    assert kinds.count(nn.LeakyReLU) == 5 + 1
+    assert kinds.count(nn.ReLU) == 1 + 3
+    assert nn.ELU not in kinds
+
+
+def test_an_unknown_middle_is_refused():
+    with pytest.raises(UserError, match="'convolutional': it must be 'fully_connected' or 'channel_wise'"):
+        ContextEncoder(filters=4, middle="convolutional")
+
+
+def test_channel_wise_mixes_pixels_but_not_channels():
+    layer = ChannelWise(channels=2, side=2)
+    features = torch.rand(1, 2, 2, 2)
+    expected = [layer.weight[c] @ features[0, c].flatten() for c in range(2)]
+    torch.testing.assert_close(layer(features), torch.stack(expected).view(1, 2, 2, 2))
+
+
+def test_discriminator_gives_one_logit_a_picture():
+    logits = Discriminator(filters=4)(torch.rand(3, 3, 64, 64))
+    assert logits.shape == (3,)
+
+
+def test_networks_start_as_dcgan():
+    network = ContextEncoder(filters=16, bottleneck=64)
+    assert network.middle[0].weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert network.middle[1].weight.mean().item() == pytest.approx(1, abs=0.02)
+    assert all("bias" not in name or parameter.eq(0).all() for name, parameter in network.named_parameters())
