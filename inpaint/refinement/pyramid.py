@@ -1,0 +1,251 @@
+"""The refinement of equation 1, scale by scale: 128, 256, 512 for a picture of 512 pixels and three scales."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inpaint.errors import UserError
+from inpaint.images import composite, resize, resize_masked
+from inpaint.refinement import energy
+from inpaint.refinement.features import VGG, Box, HoleFeatures
+from inpaint.refinement.optimise import LBFGS
+from inpaint.refinement.patches import Bank, Rule, Target, geometry, make_bank, nearest, stack, target
+
+SMALLEST = 32  # pixels: a picture this small still has 4 x 4 cells at relu4_1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what the refinement does.
+
+    Attributes:
+        alpha: weight of the texture energy (measured in the candidates' mean squared patch norm).
+        beta: weight of the TV energy.
+        layers: where texture is matched.
+        rule: what "nearest" means: "ncc" or "l2" (equation 4).
+        content_layer: None compares pixels with the prediction (equation 2); a layer's name compares its features, in
+            units of their mean square (the authors' code).
+        scales: how many, each half the next; the last is the picture's own size.
+        rounds: how often, at each scale, matches are found anew.
+        iterations: L-BFGS iterations in each round.
+    """
+
+    alpha: float = 1.0
+    beta: float = 1e-3
+    layers: tuple[str, ...] = ("relu3_1", "relu4_1")
+    rule: Rule = "ncc"
+    content_layer: str | None = None
+    scales: int = 3
+    rounds: int = 3
+    iterations: int = 20
+
+    def __post_init__(self) -> None:
+        for name, least in (("alpha", 0), ("beta", 0), ("scales", 1), ("rounds", 1), ("iterations", 1)):
+            if not getattr(self, name) >= least:
+                raise UserError(f"{name} is {getattr(self, name)}, but has to be at least {least}.")
+        if self.rule not in ("ncc", "l2"):
+            raise UserError(f"There is no matching rule {self.rule!r}: choose ncc or l2.")
+        if not self.layers:
+            raise UserError("layers is empty: name at least one layer to match texture in, such as relu4_1.")
+        object.__setattr__(self, "layers", tuple(self.layers))
+
+
+class Energies(NamedTuple):
+    """The terms of equation 1, unweighted, one value a picture."""
+
+    content: Float[Tensor, " batch"]
+    texture: Float[Tensor, " batch"]
+    tv: Float[Tensor, " batch"]
+
+    def total(self, settings: Settings) -> Float[Tensor, " batch"]:
+        return self.content + settings.alpha * self.texture + settings.beta * self.tv
+
+
+@dataclass
+class Report:
+    """What happened at one scale."""
+
+    size: tuple[int, int]
+    before: Energies
+    after: Energies
+    iterations: int
+    seconds: float
+
+
+class Scale:
+    """One scale: the energy as a function of the pixels in the hole's box, and the matches that it holds fixed.
+
+    Args:
+        known: the picture at this scale, anything in the hole.
+        mask: 1 in the hole; pictures of a batch may have different holes.
+        start: what the hole is filled with at first, and x_i of the content term; its features and those of the
+            known pixels around are where candidates come from.
+
+    Raises:
+        UserError: the hole leaves no candidate patch.
+    """
+
+    def __init__(
+        self,
+        vgg: VGG,
+        known: Float[Tensor, "batch 3 height width"],
+        mask: Float[Tensor, "batch 1 height width"],
+        start: Float[Tensor, "batch 3 height width"],
+        settings: Settings,
+    ) -> None:
+        self.settings = settings
+        self.start = composite(known, start, mask)
+        self.hole = Box.around(mask)
+        rim = self.hole.grown(1, mask.shape[-2:])  # TV looks one pixel beyond the hole
+        self.rim = rim
+        self.mask = rim.of(mask)
+        self.content_target = rim.of(self.start)  # x_i, when pixels are compared
+        self.box_in_rim = self.hole.within(rim)
+
+        self.geometry = {
+            layer: [geometry(m, vgg.strides[layer]) for m in mask] for layer in settings.layers if layer in vgg.strides
+        }
+        wanted = {}
+        for layer in dict.fromkeys((*settings.layers, settings.content_layer)):
+            if layer is not None:
+                stride = vgg.strides.get(layer, 1)
+                size = (mask.shape[-2] // stride, mask.shape[-1] // stride)
+                wanted[layer] = self.hole.pooled(size, stride).grown(1, size)
+        self.features = HoleFeatures(vgg, self.start, self.hole, wanted)
+        self.banks: dict[str, list[Bank]] = {
+            layer: [make_bank(f, g.candidates) for f, g in zip(self.features.whole[layer], found, strict=True)]
+            for layer, found in self.geometry.items()
+        }
+        if settings.content_layer is not None:
+            box = wanted[settings.content_layer]
+            self.content_mask = torch.nn.functional.max_pool2d(mask, vgg.strides[settings.content_layer])
+            self.content_mask = box.of(self.content_mask)
+            self.content_features = box.of(self.features.whole[settings.content_layer]).float()
+            # in units of the features themselves, as texture is, so that alpha means the same for every backbone
+            self.content_unit = self.content_features.pow(2).mean((1, 2, 3))
+        self.targets: dict[str, Target] = {}
+
+    @property
+    def pixels(self) -> Float[Tensor, "batch 3 hole_height hole_width"]:
+        """The start, in the hole's box."""
+        return self.hole.of(self.start)
+
+    def picture(self, pixels: Float[Tensor, "batch 3 hole_height hole_width"]) -> Float[Tensor, "batch 3 height width"]:
+        """The whole picture with these pixels in its hole."""
+        out = self.start.clone()
+        self.hole.of(out).copy_(self._in_hole(pixels))
+        return out
+
+    def _in_hole(self, pixels: Tensor) -> Tensor:
+        """Only the hole's own pixels change, not those of its box around it."""
+        return composite(self.pixels, pixels, self.box_in_rim.of(self.mask))
+
+    @torch.no_grad()
+    def match(self, pixels: Float[Tensor, "batch 3 hole_height hole_width"]) -> None:
+        """Finds nn(i) for the picture as it is now (equation 4)."""
+        phi = self.features(self._in_hole(pixels))
+        for layer, found in self.geometry.items():
+            box = self.features.wanted[layer]
+            aims = []
+            for features, where, bank in zip(phi[layer], found, self.banks[layer], strict=True):
+                pairs = nearest(features, box, where.queries, bank, self.settings.rule)
+                aims.append(target(*pairs, box, bank))
+            self.targets[layer] = stack(aims)
+
+    def energies(self, pixels: Float[Tensor, "batch 3 hole_height hole_width"]) -> Energies:
+        """The three terms of equation 1, differentiable, with the matches of the last `match`."""
+        pixels = self._in_hole(pixels)
+        phi = self.features(pixels)
+        around = self.rim.of(self.start).clone()
+        self.box_in_rim.of(around).copy_(pixels)
+        if self.settings.content_layer is None:
+            content = energy.content(around, self.content_target, self.mask)
+        else:
+            features = phi[self.settings.content_layer].float()
+            content = energy.content(features, self.content_features, self.content_mask) / self.content_unit
+        return Energies(content, energy.texture(phi, self.targets), energy.tv(around, self.mask))
+
+
+Callback = Callable[[int, Report, Float[Tensor, "batch 3 height width"]], None]
+
+
+def refine(
+    picture: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+    prediction: Float[Tensor, "batch 3 any_height any_width"],
+    vgg: VGG,
+    settings: Settings | None = None,
+    callback: Callback | None = None,
+) -> tuple[Float[Tensor, "batch 3 height width"], list[Report]]:
+    """Refines the prediction in the hole, from the coarsest scale to the picture's own.
+
+    Args:
+        picture: in [0, 1]; what stands in the hole is not looked at.
+        mask: 1 in the hole.
+        prediction: the content network's result for the whole picture, at any size: x_i of the first scale. Each later
+            scale's x_i is the result of the one before, upsampled.
+        callback: called after each scale with its number, its report and its result.
+
+    Returns:
+        The filled picture (outside the hole the given one, bit by bit) and one report a scale.
+
+    Raises:
+        UserError: a value is not finite; the picture is too small for that many scales; the mask is empty, or leaves no
+            patch to learn from.
+    """
+    settings = settings or Settings()
+    height, width = picture.shape[-2:]
+    coarsest = min(height, width) >> (settings.scales - 1)
+    if coarsest < SMALLEST:
+        raise UserError(
+            f"A picture of {width} x {height} pixels is too small for {settings.scales} scales: "
+            f"the coarsest would have {coarsest} pixels, and {SMALLEST} are needed."
+        )
+    for name, values in (("picture", picture), ("prediction", prediction), ("mask", mask)):
+        if not values.isfinite().all():
+            raise UserError(f"The {name} holds values that are not finite (NaN or infinity).")
+
+    current, reports = prediction, []
+    for level in reversed(range(settings.scales)):
+        began = time.perf_counter()
+        size = (height >> level, width >> level)
+        known, hole = resize_masked(picture, mask, size) if level else (picture, mask)
+        scale = Scale(vgg, known, hole, resize(current, size).clamp(0, 1), settings)
+        current, report = refine_scale(scale, settings)
+        reports.append(Report(size, *report, settings.rounds * settings.iterations, time.perf_counter() - began))
+        if callback is not None:
+            callback(len(reports) - 1, reports[-1], current)
+    return composite(picture, current, mask), reports
+
+
+def refine_scale(
+    scale: Scale, settings: Settings
+) -> tuple[Float[Tensor, "batch 3 height width"], tuple[Energies, Energies]]:
+    """argmin_x of equation 1 at one scale; the picture, and the energies before and after."""
+    shape = scale.pixels.shape
+    optimiser = LBFGS(scale.pixels.flatten(1))
+
+    def total(flat: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            x = flat.detach().requires_grad_()
+            e = scale.energies(x.view(shape)).total(settings)
+            (gradient,) = torch.autograd.grad(e.sum(), x)
+        return e.detach(), gradient
+
+    before = None
+    for _ in range(settings.rounds):
+        scale.match(optimiser.x.view(shape))
+        if before is None:
+            with torch.no_grad():
+                before = scale.energies(scale.pixels)
+        optimiser.minimise(total, settings.iterations)
+    assert before is not None
+    pixels = optimiser.x.view(shape).clamp(0, 1)
+    with torch.no_grad():
+        after = scale.energies(pixels)
+    return scale.picture(pixels), (before, after)

@@ -1,0 +1,109 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inpaint.errors import UserError
+from inpaint.refinement.features import Box
+from inpaint.refinement.patches import geometry, make_bank, nearest, target
+
+
+def random_case(seed: int, channels: int = 5, rows: int = 11, columns: int = 13, density: float = 0.06):
+    """A feature map, another one to ask with, and a ragged hole in cells of one pixel."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = (torch.rand(1, rows, columns, generator=generator) < density).float()
+    mask[0, rows // 2, columns // 2] = 1
+    bank = torch.randn(channels, rows, columns, generator=generator).relu()
+    asked = torch.randn(channels, rows, columns, generator=generator).relu()
+    return mask, bank, asked
+
+
+def explicit(asked, bank, where, rule):
+    """Every patch written out, in float64."""
+    columns = where.queries.shape[1]
+
+    def patch(f, r, c):
+        return f[:, r - 1 : r + 2, c - 1 : c + 2].double()
+
+    best = []
+    for r, c in where.queries.nonzero().tolist():
+        costs = []
+        for y, x in where.candidates.nonzero().tolist():
+            p, q = patch(asked, r, c), patch(bank, y, x)
+            value = (p - q).pow(2).sum() if rule == "l2" else -(p * q).sum() / q.norm()
+            costs.append((float(value), y * columns + x))
+        best.append(min(costs)[1])
+    return best
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), rule=st.sampled_from(["l2", "ncc"]), block=st.sampled_from([1, 4000, 2**26]))
+def test_nearest_and_identity_against_explicit_patches(seed, rule, block):
+    """Blocked or not, the matches are those of explicit patches, and so is the energy of the weighted cells."""
+    mask, features, asked = random_case(seed)
+    where = geometry(mask, 1)
+    if not where.candidates.any():
+        return
+    bank = make_bank(features, where.candidates)
+    box = Box.around(mask).grown(1, mask.shape[-2:])
+    query, candidate = nearest(box.of(asked), box, where.queries, bank, rule, block_bytes=block)
+    assert candidate.tolist() == explicit(asked, features, where, rule)
+
+    aim = target(query, candidate, box, bank)
+    mine = (aim.weight * (box.of(asked) - aim.wanted).pow(2)).sum() + aim.rest
+    columns = mask.shape[-1]
+    total = torch.zeros((), dtype=torch.float64)
+    for i, j in zip(query.tolist(), candidate.tolist(), strict=True):
+        (r, c), (y, x) = divmod(i, columns), divmod(j, columns)
+        difference = asked[:, r - 1 : r + 2, c - 1 : c + 2] - features[:, y - 1 : y + 2, x - 1 : x + 2]
+        total += difference.double().pow(2).sum()
+    norms = [features[:, y - 1 : y + 2, x - 1 : x + 2].pow(2).sum() for y, x in where.candidates.nonzero().tolist()]
+    expected = total / len(query) / torch.stack(norms).double().mean() if len(query) else total
+    torch.testing.assert_close(mine.double(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["l2", "ncc"])
+def test_a_copied_patch_is_found(rule):
+    """A patch that stands elsewhere in the picture is its own nearest neighbour, at distance 0."""
+    torch.manual_seed(1)
+    features = torch.rand(4, 12, 12)
+    mask = torch.zeros(1, 12, 12)
+    mask[0, 3, 3] = 1
+    asked = features.clone()
+    asked[:, 2:5, 2:5] = features[:, 7:10, 8:11] * (1 if rule == "l2" else 3)  # ncc does not look at the strength
+    where = geometry(mask, 1)
+    box = Box.around(mask).grown(1, (12, 12))
+    query, candidate = nearest(box.of(asked), box, where.queries, make_bank(features, where.candidates), rule)
+    assert (query.tolist(), candidate.tolist()) == ([3 * 12 + 3], [8 * 12 + 9])
+
+
+def test_a_tie_goes_to_the_first():
+    features = torch.ones(2, 8, 8)
+    mask = torch.zeros(1, 8, 8)
+    mask[0, 5, 5] = 1
+    where = geometry(mask, 1)
+    for rule in ("l2", "ncc"):
+        _, candidate = nearest(
+            Box(4, 4, 7, 7).of(features), Box(4, 4, 7, 7), where.queries, make_bank(features, where.candidates), rule
+        )
+        assert candidate.tolist() == [9]
+
+
+def test_geometry():
+    """A cell is in the hole with one pixel of it; patches lie inside the map; candidates are clear of the hole."""
+    mask = torch.zeros(1, 33, 32)  # the last row is in no cell
+    mask[0, 15, 16] = 1
+    mask[0, 32, 0] = 1
+    where = geometry(mask, 4)
+    assert where.queries.nonzero().tolist() == [[3, 4]]
+    assert where.candidates.sum() == 6 * 6 - 9
+    assert not where.candidates[2:5, 3:6].any()
+    assert not where.candidates[0].any()
+
+
+def test_a_hole_that_leaves_no_candidate():
+    mask = torch.ones(1, 32, 32)
+    mask[0, :8] = 0
+    with pytest.raises(UserError, match=r"no patch to learn from in a picture of 32 x 32 .* 12 x 12"):
+        geometry(mask, 4)
+    assert not geometry(torch.ones(1, 4, 4), 8).queries.numel()
