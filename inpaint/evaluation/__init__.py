@@ -1,0 +1,1 @@
+"""How good a filled picture is: measures, galleries and the results folder."""

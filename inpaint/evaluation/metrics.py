@@ -1,0 +1,105 @@
+"""Measures of one filled picture: errors against the truth, and how well the hole fits its surroundings."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torchmetrics.functional import mean_absolute_error, mean_squared_error
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+SHARPNESS_RING = 16  # pixels around the hole to which its sharpness is compared
+SEAM_RING = 8  # pixels around the hole whose steps are the measure of a seam
+
+
+def measure(
+    prediction: Float[Tensor, "3 height width"],
+    truth: Float[Tensor, "3 height width"],
+    mask: Float[Tensor, "1 height width"],
+) -> dict[str, dict[str, float]]:
+    """Errors in the hole and over the whole picture: `{"hole": {l1, l2, psnr, ssim}, "whole": {same}}`.
+
+    Pictures are in [0, 1] and at least 11 pixels high and wide; the prediction is clamped, as it is when it
+    is written.
+
+    - `l1`, `l2`: 100 * mean |d| and 100 * mean d^2, the per cents of Table 1 (Yang et al. 2017);
+    - `psnr`: -10 log10(mean d^2), in dB; `inf` where the two agree exactly;
+    - `ssim`: Gaussian window with sigma 1.5; in the hole, the mean of the SSIM map over the hole's pixels
+      (whose windows reach 5 pixels past its border).
+
+    Raises:
+        ValueError: the shapes disagree, or the mask holds no hole.
+    """
+    hole = _hole(prediction, mask)
+    if prediction.shape != truth.shape:
+        raise ValueError(f"prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)} differ in shape")
+    if not hole.any():
+        raise ValueError("the mask holds no hole: there is nothing to measure")
+    prediction, truth = prediction.float().clamp(0, 1), truth.float()
+    ssim, ssim_map = structural_similarity_index_measure(
+        prediction[None], truth[None], data_range=1.0, return_full_image=True
+    )
+    return {
+        "hole": _errors(prediction[:, hole], truth[:, hole]) | {"ssim": float(ssim_map[0][:, hole].mean())},
+        "whole": _errors(prediction, truth) | {"ssim": float(ssim)},
+    }
+
+
+def sharpness_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> float:
+    """Mean gradient magnitude inside the hole over that of the 16-pixel ring around it; 1 is equally sharp.
+
+    The gradient is the forward difference to the right and below, channel by channel; a pixel counts where
+    both lie in its own region, so a seam at the border is no sharpness. `nan` where the ratio is undefined
+    (no ring, or a flat one).
+    """
+    hole = _hole(picture, mask)
+    picture = picture.float()
+    across = picture[:, :-1, 1:] - picture[:, :-1, :-1]
+    down = picture[:, 1:, :-1] - picture[:, :-1, :-1]
+    magnitude = (across.square() + down.square()).sqrt()
+
+    def mean_inside(region: Bool[Tensor, "height width"]) -> Tensor:
+        return magnitude[:, region[:-1, :-1] & region[:-1, 1:] & region[1:, :-1]].mean()
+
+    return _ratio(mean_inside(hole), mean_inside(_ring(hole, SHARPNESS_RING)))
+
+
+def seam_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> float:
+    """Mean step across the hole's border over the mean step inside the 8-pixel ring outside it; 1 is no seam.
+
+    A step is the absolute difference of two neighbours, which share a side. `nan` where the ratio is
+    undefined (no border inside the picture, or a flat ring).
+    """
+    hole = _hole(picture, mask)
+    ring = _ring(hole, SEAM_RING)
+    picture = picture.float()
+    across, within = [], []
+    for dim in (-2, -1):
+        length = picture.shape[dim] - 1
+        step = (picture.narrow(dim, 1, length) - picture.narrow(dim, 0, length)).abs()
+        across.append(step[:, hole.narrow(dim, 0, length) ^ hole.narrow(dim, 1, length)].flatten())
+        within.append(step[:, ring.narrow(dim, 0, length) & ring.narrow(dim, 1, length)].flatten())
+    return _ratio(torch.cat(across).mean(), torch.cat(within).mean())
+
+
+def _errors(prediction: Tensor, truth: Tensor) -> dict[str, float]:
+    prediction, truth = prediction.flatten(), truth.flatten()
+    return {
+        "l1": 100 * float(mean_absolute_error(prediction, truth)),
+        "l2": 100 * float(mean_squared_error(prediction, truth)),
+        "psnr": float(peak_signal_noise_ratio(prediction, truth, data_range=1.0)),
+    }
+
+
+def _hole(picture: Tensor, mask: Tensor) -> Bool[Tensor, "height width"]:
+    if mask.shape != (1, *picture.shape[-2:]):
+        raise ValueError(f"a picture {tuple(picture.shape)} and a mask {tuple(mask.shape)} do not fit together")
+    return mask[0] > 0
+
+
+def _ring(hole: Bool[Tensor, "height width"], width: int) -> Bool[Tensor, "height width"]:
+    grown = F.max_pool2d(hole[None].float(), 2 * width + 1, stride=1, padding=width)[0] > 0
+    return grown & ~hole
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> float:
+    return float(numerator / denominator) if denominator > 0 else float("nan")

@@ -1,0 +1,63 @@
+"""The Weights & Biases logger: online with a key, offline without one."""
+
+import netrc
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+def wandb_logger(
+    save_dir: str | Path, project: str, name: str, group: str, job_type: str, tags: Sequence[str] = ()
+) -> WandbLogger:
+    """A W&B logger that writes under `save_dir` and never stops to ask for a key.
+
+    `WANDB_MODE` decides where it is set; otherwise the run goes online if there is a key (`WANDB_API_KEY`, or
+    what `wandb login` stored in the netrc file), and offline, with a line that says so, if there is none.
+    """
+    save_dir = Path(save_dir)
+    save_dir.mkdir(parents=True, exist_ok=True)  # into a folder that is missing, W&B would not write
+    # given to wandb.init: Lightning's offline=True would set WANDB_MODE for the later runs of this process too, and
+    # W&B itself reads the variable once a process
+    mode: dict[str, Any] = {"mode": chosen} if (chosen := os.environ.get("WANDB_MODE")) else {}
+    if not mode and not has_key():
+        mode = {"mode": "offline"}
+        _say(
+            f"No W&B key found: this run is logged offline. To send it, `wandb login`, then `wandb sync "
+            f"{save_dir / 'wandb'}/offline-run-*`."
+        )
+    return WandbLogger(
+        save_dir=str(save_dir),
+        project=project,
+        name=name,
+        group=group,
+        job_type=job_type,
+        tags=list(tags),
+        **mode,
+    )
+
+
+def has_key() -> bool:
+    """Whether `WANDB_API_KEY` or the netrc file holds a key for the W&B server (`WANDB_BASE_URL`)."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    home = Path.home()
+    named = os.environ.get("NETRC")
+    for path in [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]:
+        try:
+            entries = netrc.netrc(path)
+        except (OSError, netrc.NetrcParseError):
+            continue
+        if entries.authenticators(host):
+            return True
+    return False
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line)

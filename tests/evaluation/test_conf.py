@@ -1,0 +1,50 @@
+"""The callbacks and loggers of the configuration can be built, and name the files that they should."""
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+
+from inpaint.evaluation.results import Panel, Results
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def composed(folder: Path, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(overrides=list(overrides))
+    OmegaConf.set_struct(cfg, False)
+    return OmegaConf.merge(cfg, {"name": "trial", "tags": ["a"], "paths": {"output": str(folder)}})  # type: ignore[return-value]
+
+
+def test_callbacks(tmp_path: Path) -> None:
+    built = instantiate(composed(tmp_path, "+callbacks=default")).callbacks
+    assert isinstance(built.results, Results)
+    assert (built.results.folder, built.results.name) == (tmp_path, "trial")
+    assert isinstance(built.panel, Panel)
+    assert built.panel.folder == tmp_path / "panels"
+    assert isinstance(built.checkpoint, pl.callbacks.ModelCheckpoint)
+    assert (built.checkpoint.monitor, built.checkpoint.mode) == ("content/val_l2", "min")
+    assert built.checkpoint.dirpath == str(tmp_path / "checkpoints")
+    assert isinstance(built.learning_rate, pl.callbacks.LearningRateMonitor)
+    assert isinstance(built.progress, pl.callbacks.ProgressBar)
+
+
+def test_csv_stands_beside_the_results_and_not_in_their_place(tmp_path: Path) -> None:
+    built = instantiate(composed(tmp_path, "+logger=csv")).logger
+    assert list(built) == ["csv"]
+    assert isinstance(built.csv, CSVLogger)
+    assert Path(built.csv.log_dir) == tmp_path / "logs"
+
+
+def test_wandb_brings_csv_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    built = instantiate(composed(tmp_path, "+logger=wandb", "logger.wandb.job_type=content")).logger
+    assert list(built) == ["csv", "wandb"]
+    assert isinstance(built.wandb, WandbLogger)
+    assert built.wandb._wandb_init["group"] == built.wandb._wandb_init["name"] == "trial"
+    assert built.wandb._wandb_init["tags"] == ["a"]

@@ -1,0 +1,122 @@
+import math
+
+import pytest
+import torch
+
+from inpaint.evaluation.metrics import measure, seam_ratio, sharpness_ratio
+
+
+def centre_hole(side: int = 64) -> torch.Tensor:
+    mask = torch.zeros(1, side, side)
+    mask[:, side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = 1
+    return mask
+
+
+def noise(side: int = 64, seed: int = 0) -> torch.Tensor:
+    return torch.rand(3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def test_known_errors() -> None:
+    mask = centre_hole()
+    truth = torch.full((3, 64, 64), 0.5)
+    result = measure(truth + 0.1 * mask, truth, mask)  # the hole is a quarter of the picture
+    assert list(result) == ["hole", "whole"]
+    assert list(result["hole"]) == list(result["whole"]) == ["l1", "l2", "psnr", "ssim"]
+    assert result["hole"]["l1"] == pytest.approx(10, rel=1e-4)
+    assert result["hole"]["l2"] == pytest.approx(1, rel=1e-4)
+    assert result["hole"]["psnr"] == pytest.approx(20, rel=1e-4)
+    assert result["whole"]["l1"] == pytest.approx(2.5, rel=1e-4)
+    assert result["whole"]["l2"] == pytest.approx(0.25, rel=1e-4)
+    assert result["whole"]["psnr"] == pytest.approx(-10 * math.log10(0.0025), rel=1e-4)
+
+
+def test_ssim_of_two_flat_pictures_is_the_luminance_term() -> None:
+    truth = torch.full((3, 64, 64), 0.5)
+    result = measure(truth + 0.1, truth, centre_hole())
+    expected = (2 * 0.6 * 0.5 + 1e-4) / (0.6**2 + 0.5**2 + 1e-4)
+    assert result["hole"]["ssim"] == pytest.approx(expected, rel=1e-3)
+    assert result["whole"]["ssim"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_ssim_in_the_hole_is_of_the_hole() -> None:
+    truth, mask = noise(), centre_hole()
+    wrong_inside = measure(truth * (1 - mask) + 0.5 * mask, truth, mask)
+    wrong_outside = measure(truth * mask + 0.5 * (1 - mask), truth, mask)
+    assert wrong_inside["hole"]["ssim"] < 0.3 < 0.6 < wrong_inside["whole"]["ssim"]
+    assert wrong_outside["whole"]["ssim"] < 0.5 < 0.7 < wrong_outside["hole"]["ssim"]
+
+
+def test_identical_pictures() -> None:
+    result = measure(noise(), noise(), centre_hole())
+    assert result["hole"] == {"l1": 0, "l2": 0, "psnr": math.inf, "ssim": pytest.approx(1)}
+
+
+def test_prediction_is_clamped_as_it_is_written() -> None:
+    truth = torch.ones(3, 64, 64)
+    assert measure(truth + 3, truth, centre_hole())["whole"]["l1"] == 0
+
+
+def test_any_hole_pixel_counts_as_hole() -> None:
+    truth, mask = torch.full((3, 64, 64), 0.5), centre_hole()
+    assert measure(truth + 0.1 * mask, truth, 0.3 * mask)["hole"]["l1"] == pytest.approx(10, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "mask", "message"),
+    [
+        (noise(), noise(), torch.zeros(1, 64, 64), "no hole"),
+        (noise(), noise(32), centre_hole(), "differ in shape"),
+        (noise(), noise(), centre_hole(32), "do not fit"),
+    ],
+)
+def test_what_cannot_be_measured(
+    prediction: torch.Tensor, truth: torch.Tensor, mask: torch.Tensor, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure(prediction, truth, mask)
+
+
+def test_sharpness_of_a_hole_with_half_the_contrast_is_a_half() -> None:
+    mask = centre_hole()
+    checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 1.0  # every gradient is the same
+    picture = checks.expand(3, 64, 64) * (1 - 0.5 * mask)
+    assert sharpness_ratio(checks.expand(3, 64, 64), mask) == pytest.approx(1)
+    assert sharpness_ratio(picture, mask) == pytest.approx(0.5)
+
+
+def test_sharpness_ignores_the_seam_and_what_is_far() -> None:
+    mask = centre_hole(128)
+    slope = (torch.arange(128) / 128).expand(3, 128, 128)
+    assert sharpness_ratio(slope + 5 * mask, mask) == pytest.approx(1, rel=1e-3)  # a step, but no sharper inside
+    far = slope.clone()
+    far[:, :15] = noise(128)[:, :15]  # more than 16 pixels from the hole, which starts at row 32
+    assert sharpness_ratio(far, mask) == pytest.approx(1, rel=1e-3)
+
+
+def test_seam_is_the_step_at_the_border_over_the_steps_around_it() -> None:
+    mask = centre_hole()
+    checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 0.1
+    assert seam_ratio(checks.expand(3, 64, 64), mask) == pytest.approx(1)
+    # inside, the hole is 0.3 brighter: across the border, a step is 0.2 or 0.4 by turns
+    assert seam_ratio(checks + 0.3 * mask.expand(3, 64, 64), mask) == pytest.approx(3, rel=1e-3)
+
+
+def test_seam_ignores_the_inside_and_what_is_far() -> None:
+    mask = centre_hole()
+    picture = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 0.1).repeat(3, 1, 1)
+    picture[:, :7] = noise()[:, :7]  # more than 8 pixels from the hole, which starts at row 16
+    picture[:, 20:40, 20:40] = noise()[:, 20:40, 20:40]
+    assert seam_ratio(picture, mask) == pytest.approx(1)
+
+
+def test_ratios_to_flat_surroundings_are_undefined() -> None:
+    mask = centre_hole()
+    flat = torch.full((3, 64, 64), 0.5)
+    for picture in (flat, flat + noise() * mask):
+        assert math.isnan(sharpness_ratio(picture, mask))
+        assert math.isnan(seam_ratio(picture, mask))
+
+
+def test_a_hole_without_surroundings_has_no_ratios() -> None:
+    assert math.isnan(sharpness_ratio(noise(), torch.ones(1, 64, 64)))
+    assert math.isnan(seam_ratio(noise(), torch.ones(1, 64, 64)))
