@@ -276,6 +276,7 @@ class Folder(PictureDataModule):
 
     Args:
         root: the folder.
+        folders: the folders of `root` to search, as paths relative to it; "." is all of it.
         pattern: which file names count, with * and ? (case matters).
         split: the parts of training, validation and test pictures, with sum 1; [0, 0, 1] tests on everything.
         (the others as in `PictureDataModule`)
@@ -284,23 +285,31 @@ class Folder(PictureDataModule):
         UserError: `split` is not three parts with sum 1.
     """
 
-    def __init__(self, root: str | Path, *, pattern: str, split: Sequence[float], **common: Any) -> None:
+    def __init__(
+        self, root: str | Path, *, folders: Sequence[str], pattern: str, split: Sequence[float], **common: Any
+    ) -> None:
         super().__init__(**common)
-        self.root, self.pattern, self.split = Path(root), pattern, tuple(split)
+        self.root, self.folders, self.pattern, self.split = Path(root), tuple(folders), pattern, tuple(split)
         if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
             raise UserError(
                 f"data.split is {list(self.split)}, but must be three parts (training, validation, test), sum 1."
             )
 
     def find(self) -> Splits:
-        if not self.root.is_dir():
-            raise UserError(
-                f"Pictures were expected in the folder {self.root.absolute()}, which does not exist: set data.root "
-                f"to any folder of your own pictures; {WITHOUT}."
-            )
+        for folder in (self.root, *(self.root / name for name in self.folders)):
+            if not folder.is_dir():
+                raise UserError(
+                    f"Pictures were expected in the folder {folder.absolute()}, which does not exist: set data.root "
+                    f"to any folder of your own pictures; {WITHOUT}."
+                )
+        found = {
+            (self.root / folder / name).relative_to(self.root).as_posix()
+            for folder in self.folders
+            for name in pictures_under(self.root / folder, self.pattern).names
+        }
         splits: tuple[list[str], list[str], list[str]] = ([], [], [])
         training, validation, testing = self.split
-        for name in pictures_under(self.root, self.pattern).names:
+        for name in sorted(found):
             place = int(_digest(name)[:13], 16) / 16**13  # 52 bits: exact in a float, and below 1
             # Without test pictures, rounding must not leave a gap below 1 that sends a picture there.
             in_validation = place < training + validation or testing == 0

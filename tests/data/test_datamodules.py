@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from inpaint.data import datamodules
 from inpaint.data.datamodules import Folder, ImageNet, ParisStreetView, PictureDataModule, Sample, pictures_under
 from inpaint.errors import UserError
+from inpaint.images import write_picture
 from tests.data.helpers import COMMON, Recorder, make_pictures, make_unreadable, trainer
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -30,8 +31,8 @@ def root(tmp_path):
     return tmp_path / "set"
 
 
-def folder(root, pattern="*", split=(0.6, 0.2, 0.2), **changes):
-    return Folder(root, pattern=pattern, split=split, **{**COMMON, **changes})
+def folder(root, folders=(".",), pattern="*", split=(0.6, 0.2, 0.2), **changes):
+    return Folder(root, folders=folders, pattern=pattern, split=split, **{**COMMON, **changes})
 
 
 def imagenet(root, test_seed=0, validation_pictures=3, **changes):
@@ -382,3 +383,13 @@ def test_the_real_samples_are_found():
     data = folder(SHARED / "authors_examples", pattern="real_*.png", split=(0, 0, 1), test_size=512)
     assert data.test_ids == [f"real_{n:04}" for n in (13, 18, 19, 22, 23, 25, 29, 32)]
     assert next(iter(data.test_dataloader()))["picture"].shape == (1, 3, 512, 512)
+
+
+def test_folder_searches_only_the_folders_named(tmp_path):
+    """Each picture once, also where one folder lies in another; names stay relative to the root."""
+    for name in ("a/x.png", "a/deep/y.png", "b/z.png", "c/w.png"):
+        write_picture(torch.rand(3, 8, 8), tmp_path / name)
+    data = folder(tmp_path, folders=("a", "a/deep", "b"), split=(0, 0, 1))
+    assert data.test_ids == ["a__deep__y", "a__x", "b__z"]
+    with pytest.raises(UserError, match=r"missing, which does not exist"):
+        folder(tmp_path, folders=("a", "missing")).setup()
