@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from inpaint.errors import UserError
-from inpaint.images import atomic, composite, middle, read_picture, resize, resize_masked, write_picture
+from inpaint.images import atomic, composite, middle, read_picture, resize, resize_masked, seamless, write_picture
 
 WIDTH, HEIGHT = 6, 4
 
@@ -132,3 +132,25 @@ def test_resize_keeps_constants_and_composite_takes_sides():
     mixed = composite(torch.zeros(3, 8, 8), torch.ones(3, 8, 8), mask)
     assert torch.equal(mixed, mask.expand(3, 8, 8))
     assert middle(mixed).shape == (3, 4, 4)
+
+
+def test_seamless_takes_away_the_step_and_only_that():
+    """A hole that is too bright everywhere meets its surroundings at the border; its middle stays, the outside too."""
+    mask = middle_square(64)
+    picture = torch.full((1, 3, 64, 64), 0.4)
+    filled = picture + 0.3 * mask
+    done = seamless(picture, filled, mask)
+    inside = done[0, 0, 32, 16:32]
+    assert inside[0] == pytest.approx(0.4)
+    assert (inside.diff() >= 0).all()
+    assert inside[1:7].diff().max() < 0.15  # no step inside either
+    assert inside[-1] == pytest.approx(0.7, abs=1e-2)
+    assert torch.equal(done * (1 - mask), picture * (1 - mask))
+    torch.testing.assert_close(seamless(picture, picture, mask), picture)
+
+
+def test_seamless_fills_a_scratch_with_its_neighbours():
+    mask = torch.zeros(1, 1, 9, 9)
+    mask[..., 4] = 1
+    ramp = torch.linspace(0, 1, 9).expand(1, 3, 9, 9)
+    torch.testing.assert_close(seamless(ramp, torch.zeros_like(ramp), mask), ramp)

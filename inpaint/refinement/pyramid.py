@@ -1,5 +1,6 @@
 """The refinement of equation 1, scale by scale: 128, 256, 512 for a picture of 512 pixels and three scales."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.images import composite, resize, resize_masked
+from inpaint.images import composite, resize, resize_masked, seamless
 from inpaint.refinement import energy
 from inpaint.refinement.features import VGG, Box, HoleFeatures
 from inpaint.refinement.optimise import LBFGS
@@ -184,12 +185,15 @@ def refine(
 ) -> tuple[Float[Tensor, "batch 3 height width"], list[Report]]:
     """Refines the prediction in the hole, from the coarsest scale to the picture's own.
 
+    Only the hole's surroundings are looked at (`surroundings`), so time and memory grow with the hole, not with the
+    picture. At the end the hole's border is made seamless.
+
     Args:
         picture: in [0, 1]; what stands in the hole is not looked at.
         mask: 1 in the hole.
         prediction: the content network's result for the whole picture, at any size: x_i of the first scale. Each later
             scale's x_i is the result of the one before, upsampled.
-        callback: called after each scale with its number, its report and its result.
+        callback: called after each scale with its number, its report and its result (of the surroundings).
 
     Returns:
         The filled picture (outside the hole the given one, bit by bit) and one report a scale.
@@ -200,6 +204,15 @@ def refine(
     """
     settings = settings or Settings()
     height, width = picture.shape[-2:]
+    box = surroundings(mask, settings.scales)
+    if box.size != (height, width):
+        part, reports = refine(
+            *(box.of(x) for x in (picture, mask, resize(prediction, (height, width)))), vgg, settings, callback
+        )
+        filled = picture.clone()
+        box.of(filled).copy_(part)
+        return filled, reports
+
     coarsest = min(height, width) >> (settings.scales - 1)
     if coarsest < SMALLEST:
         raise UserError(
@@ -220,7 +233,25 @@ def refine(
         reports.append(Report(size, *report, settings.rounds * settings.iterations, time.perf_counter() - began))
         if callback is not None:
             callback(len(reports) - 1, reports[-1], current)
-    return composite(picture, current, mask), reports
+    return seamless(picture, current, mask), reports
+
+
+def surroundings(mask: Float[Tensor, "batch 1 height width"], scales: int) -> Box:
+    """What there is to learn from: the holes' bounding box and two thirds of its longer side more on each side.
+
+    At least a square whose coarsest scale has 128 pixels, as far as the picture goes.
+    """
+    height, width = mask.shape[-2:]
+    hole = Box.around(mask)
+    side = max(math.ceil(max(hole.size) * 7 / 3), 128 << (scales - 1))
+    side += -side % (8 << (scales - 1))  # every scale a whole number of relu4_1's cells
+
+    def placed(low: int, high: int, length: int) -> tuple[int, int]:
+        start = min(max((low + high - side) // 2, 0), max(length - side, 0))
+        return start, min(start + side, length)
+
+    (top, bottom), (left, right) = placed(hole.top, hole.bottom, height), placed(hole.left, hole.right, width)
+    return Box(top, left, bottom, right)
 
 
 def refine_scale(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inpaint.errors import UserError
 from inpaint.images import read_picture, resize
 from inpaint.refinement.features import load_vgg
-from inpaint.refinement.pyramid import Scale, Settings, refine, refine_scale
+from inpaint.refinement.pyramid import Scale, Settings, refine, refine_scale, surroundings
 
 QUICK = Settings(scales=2, rounds=2, iterations=3)
 GRAVEL = Path(skimage.__file__).parent / "data" / "gravel.png"
@@ -92,15 +92,37 @@ def test_bfloat16_is_close_to_float32(vgg):
     picture, mask = gravel(), hole()
     grey = flat_prediction(picture, mask)
     one_scale = Settings(scales=1, rounds=2, iterations=10)
-    exact, _ = refine(picture, mask, grey, vgg, one_scale)
-    fast, _ = refine(picture, mask, grey, load_vgg().on("cpu", "bfloat16"), one_scale)
-    totals = []
-    for filled in (exact, fast):
+    pictures, totals = [], []
+    for network in (vgg, load_vgg().on("cpu", "bfloat16")):
+        filled, _ = refine_scale(Scale(network, picture, mask, grey, one_scale), one_scale)
         scale = Scale(vgg, picture, mask, grey, one_scale)
         scale.match(scale.hole.of(filled))
         totals.append(float(scale.energies(scale.hole.of(filled)).total(one_scale)))
+        pictures.append(filled)
     assert abs(totals[1] / totals[0] - 1) < 0.01
-    assert (fast - exact).pow(2).mean() < 10 ** (-35 / 10)
+    assert (pictures[0] - pictures[1]).pow(2).mean() < 10 ** (-35 / 10)
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (200, 150), (290, 316)])
+def test_a_large_picture_costs_no_more_than_the_holes_surroundings(vgg, top, left):
+    """What lies further away is not looked at: the same result as on the surroundings alone, wherever they are."""
+    picture, mask = gravel(320, 340), hole(320, 340, top, left, 24)
+    quick = Settings(scales=1, rounds=1, iterations=2)
+    box = surroundings(mask, 1)
+    assert box.size == (128, 128)
+    assert box.of(mask).sum() == mask.sum()
+    grey = torch.full_like(picture, 0.5)
+    whole, _ = refine(picture, mask, grey, vgg, quick)
+    part, _ = refine(*(box.of(x) for x in (picture, mask, grey)), vgg, quick)
+    assert torch.equal(box.of(whole), part)
+    assert torch.equal(whole * (1 - mask), picture * (1 - mask))
+
+
+def test_surroundings_of_the_standard_holes_are_the_whole_picture():
+    for side in (224, 256):
+        start = (512 - side) // 2
+        assert surroundings(hole(512, 512, start, start, side), 3) == (0, 0, 512, 512)
+    assert surroundings(hole(2048, 4096, 900, 1700, 256), 3).size == (608, 608)
 
 
 @settings(max_examples=12, deadline=None)
