@@ -1,1 +1,17 @@
 """High-resolution image inpainting by multi-scale neural patch synthesis (Yang et al., CVPR 2017)."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inpaint.inpainter import Inpainter
+
+__all__ = ["Inpainter"]
+
+
+def __getattr__(name: str) -> Any:
+    """`from inpaint import Inpainter`, without `import inpaint` importing torch."""
+    if name == "Inpainter":
+        from inpaint.inpainter import Inpainter
+
+        return Inpainter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -122,8 +122,9 @@ def seamless(
 ) -> Float[Tensor, "batch 3 height width"]:
     """The filled picture with no step at the hole's border: seamless cloning (Perez et al. 2003), screened.
 
-    A correction takes the pixels on the hole's border to the mean of their known neighbours, and fades inside by e every
-    `reach` pixels: (laplacian - 1 / reach^2) c = 0. Unscreened, one wrong colour at the border would tint the whole hole.
+    A correction takes the pixels on the hole's border to the mean of their known neighbours, and fades inside by e
+    every `reach` pixels: (laplacian - 1 / reach^2) c = 0. Unscreened, one wrong colour at the border would tint the
+    whole hole.
     """
     known = neighbours(1 - mask) * mask  # how many known neighbours
     border = (known > 0).to(mask.dtype)

@@ -25,6 +25,8 @@ DEPENDENCIES = (
     "pillow",
     "numpy",
     "rich",
+    "typer",
+    "scipy",
     "platformdirs",
     "scikit-image",
 )

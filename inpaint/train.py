@@ -15,10 +15,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from inpaint import provenance
+from inpaint.configuration import CONF
 from inpaint.errors import UserError
-
-HERE = Path(__file__).resolve().parent
-CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
 
 
 def train(cfg: DictConfig) -> dict[str, float]:

@@ -13,11 +13,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from inpaint import train as entry
+from inpaint.configuration import CONF
 from inpaint.errors import UserError
 from inpaint.evaluation.metrics import measure
 from inpaint.images import read_picture, write_picture
 
-EXPERIMENTS = sorted(path.stem for path in (entry.CONF / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 SMALL_GENERATOR = ["filters=4", "bottleneck=8"]
 SMALL_DATA = [
     "data.batch_size=2",
@@ -37,7 +38,7 @@ def offline(monkeypatch):
 
 def composed(folder: Path, overrides: list[str]):
     """The configuration of `python -m inpaint.train <overrides>`, its results in `folder`."""
-    with initialize_config_dir(str(entry.CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides, return_hydra_config=True)
     OmegaConf.resolve(cfg.hydra.runtime.choices)
     kind = cfg.hydra.runtime.choices.model
@@ -53,7 +54,7 @@ def composed(folder: Path, overrides: list[str]):
 
 def small(overrides: list[str]) -> list[str]:
     """Tiny networks, one batch, one picture."""
-    with initialize_config_dir(str(entry.CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         model = compose("train", overrides).model
     refined = "content" in model
     content = "model.content" if refined else "model"
@@ -160,7 +161,7 @@ def test_resume_goes_on_where_it_stopped(experiment, tmp_path):
 
 
 def command(*overrides: str, cwd: Path) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(entry.HERE.parent)}
+    environment = os.environ | {"PYTHONPATH": str(CONF.parent)}
     return subprocess.run(
         [sys.executable, "-m", "inpaint.train", *overrides], cwd=cwd, env=environment, capture_output=True, text=True
     )

@@ -206,9 +206,8 @@ def refine(
     height, width = picture.shape[-2:]
     box = surroundings(mask, settings.scales)
     if box.size != (height, width):
-        part, reports = refine(
-            *(box.of(x) for x in (picture, mask, resize(prediction, (height, width)))), vgg, settings, callback
-        )
+        prediction = resize(prediction, (height, width))
+        part, reports = refine(box.of(picture), box.of(mask), box.of(prediction), vgg, settings, callback)
         filled = picture.clone()
         box.of(filled).copy_(part)
         return filled, reports

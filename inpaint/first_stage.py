@@ -1,0 +1,193 @@
+"""The first stage for one window of a photo: the content network, classical filling, or a picture given by the user."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from inpaint.content.networks import ContextEncoder
+from inpaint.errors import UserError
+from inpaint.images import composite, middle, read_picture, resize_masked
+from inpaint.removal import Window, cloned, membrane
+
+STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))
+SIDE = 128  # where the content network and classical filling work
+CHOICES = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
+
+
+class FirstStage(Protocol):
+    """What the refinement starts from.
+
+    `weight_files` are the files that it read weights from, by name.
+    """
+
+    weight_files: dict[str, Path]
+
+    def __call__(
+        self,
+        picture: Float[Tensor, "1 3 side side"],
+        mask: Float[Tensor, "1 1 side side"],
+        window: Window,
+        size: tuple[int, int],
+    ) -> Float[Tensor, "1 3 any_height any_width"]:
+        """The whole window, at any size, with its hole filled.
+
+        Args:
+            picture: in [0, 1]; what stands in the hole is not looked at.
+            mask: 1 in the hole; a part of it, around the window's centre, is what is being filled.
+            window: where in the photo.
+            size: of the photo.
+        """
+        ...
+
+
+class Network:
+    """A content network. It fills the middle half; what else is unknown in the window it is shown filled smoothly.
+
+    Its prediction of known pixels shows by how much it misses the picture's colours at the hole's border: that much is
+    taken off smoothly inside (`cloned`), so that narrow holes are filled at least as well as by diffusion.
+    """
+
+    def __init__(self, path: Path) -> None:
+        state = read_state(path)
+        self.generator, self.mean_colour = build(state, path)
+        self.weight_files = {"content": path}
+
+    @torch.no_grad()
+    def __call__(self, picture: Tensor, mask: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
+        self.generator.to(picture.device)
+        known, hole = resize_masked(picture, mask, (SIDE, SIDE))
+        known = membrane(known, hole)
+        inner = torch.zeros_like(hole)
+        middle(inner).copy_(middle(hole))
+        shown = composite(known, self.mean_colour.to(known).expand_as(known), inner)
+        guess = self.generator(shown).float()
+        guess = cloned(guess, middle(known), middle(hole)).clamp(0, 1)
+        return composite(known, F.pad(guess, [SIDE // 4] * 4), inner)
+
+
+class Telea:
+    """Classical filling: Telea's fast marching (2004), from OpenCV."""
+
+    weight_files: dict[str, Path]
+
+    def __init__(self) -> None:
+        try:
+            import cv2
+        except ImportError:
+            raise UserError(
+                "Classical filling needs OpenCV, which is not there: pip install 'neural-patch-synthesis[classical]'."
+            ) from None
+        self.cv2 = cv2
+        self.weight_files = {}
+
+    def __call__(self, picture: Tensor, mask: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
+        known, hole = resize_masked(picture, mask, (SIDE, SIDE))
+        if hole.all():  # nothing to march from
+            return membrane(known, hole)
+        image = (known[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+        filled = self.cv2.inpaint(image, (hole[0, 0].cpu().numpy() > 0).astype(np.uint8), 5, self.cv2.INPAINT_TELEA)
+        return composite(known, torch.from_numpy(filled).permute(2, 0, 1)[None].to(known) / 255, hole)
+
+
+class Given:
+    """Another program's result, or any picture of the photo's size."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        picture = read_picture(path)
+        self.pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+        self.weight_files: dict[str, Path] = {}
+
+    def __call__(self, picture: Tensor, mask: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
+        height, width = self.pixels.shape[:2]
+        if (height, width) != size:
+            raise UserError(
+                f"{self.path} is {width} x {height} pixels but the photo is {size[1]} x {size[0]}: "
+                "a picture given as the first stage must have the photo's size."
+            )
+        return torch.from_numpy(window.cut(self.pixels)).permute(2, 0, 1)[None].to(picture) / 255
+
+
+def first_stage(content: str | Path | None = None) -> FirstStage:
+    """The first stage by its name or file.
+
+    Args:
+        content: "starter" (the network that ships with this package), "telea", a checkpoint of `inpaint.train`, or a
+            picture; None is the starter where it is there, else "telea".
+
+    Raises:
+        UserError: there is no such choice or file; the file is no content network or no picture; OpenCV is missing.
+    """
+    if content is None:
+        content = "starter" if STARTER.is_file() else "telea"
+    if content == "telea":
+        return Telea()
+    if content == "starter":
+        if not STARTER.is_file():
+            raise UserError("This copy of the package has no starter network: choose telea, or a checkpoint of yours.")
+        return Network(STARTER)
+    path = Path(content)
+    if not path.is_file():
+        raise UserError(f"There is no first stage {str(content)!r}: choose {CHOICES}.")
+    return Network(path) if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".safetensors") else Given(path)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a content network: `generator.*` and `mean_colour`.
+
+    Only tensors and plain values are read, so nothing in the file can name code to run.
+
+    Raises:
+        UserError: the file cannot be read, or holds none.
+    """
+    try:
+        if path.suffix.lower() == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict") if isinstance(state, dict) else None
+    except Exception as error:  # a damaged or foreign file makes the unpickler raise almost anything
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {reason}") from None
+    state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
+    if "mean_colour" not in state or not any(name.startswith("generator.") for name in state):
+        raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
+    return state
+
+
+def build(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, Float[Tensor, "3 1 1"]]:
+    """The generator that these tensors are of, and the colour it wants holes in.
+
+    Its widths are read off the tensors' shapes. A channel-wise middle means the original Context Encoder, with its
+    leaky ReLU and ReLU; a fully connected one the paper's, with ELU.
+
+    Raises:
+        UserError: the tensors are those of another architecture.
+    """
+    other = f"{path} holds another network than the content networks of this package"
+    weights = {name.removeprefix("generator."): t for name, t in state.items() if name.startswith("generator.")}
+    first, inner = weights.get("encoder.0.weight"), weights.get("middle.0.weight")
+    if first is None or inner is None or first.ndim != 4:
+        raise UserError(f"{other}: it has no encoder and middle.")
+    if inner.ndim == 3:  # a matrix for each channel
+        generator = ContextEncoder(
+            len(first),
+            middle="channel_wise",
+            encoder_activation=lambda: nn.LeakyReLU(0.2),
+            decoder_activation=nn.ReLU,
+        )
+    else:
+        generator = ContextEncoder(len(first), len(inner))
+    try:
+        generator.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
+        mean_colour = state["mean_colour"].float().reshape(3, 1, 1)
+    except RuntimeError as error:
+        raise UserError(f"{other}: {str(error).strip().splitlines()[-1].strip()}") from None
+    return generator.eval().requires_grad_(False), mean_colour
