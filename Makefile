@@ -49,3 +49,7 @@ format: $(VENV)/installed-test  ## format the code and sort its imports
 clean:  ## remove .venv and caches; outputs/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: bench
+bench: setup  ## the refinement's speed and memory, as ratios measured in one run (a quarter of an hour and more)
+	$(BIN)/python -m experiments.speed.bench

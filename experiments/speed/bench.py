@@ -1,0 +1,266 @@
+"""`make bench`: the refinement's speed and memory as ratios, each measured in one run on this machine.
+
+    python -m experiments.speed.bench [--parts energy,pyramid,growth,memory,where,gpu] [--reference FOLDER]
+
+The baseline is a direct port of the published code (whole-picture float32 passes, a match at every iteration, torch's
+L-BFGS), `direct_port.py` in the reference folder; parts that need it are skipped, by name, where it is not.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import skimage
+import torch
+from torch import Tensor
+
+from inpaint.images import read_picture, resize, resize_masked
+from inpaint.refinement.features import VGG, load_vgg
+from inpaint.refinement.optimise import LBFGS
+from inpaint.refinement.pyramid import Scale, Settings, refine
+
+REFERENCE = Path("../shared/reference")
+PARTS = ("energy", "pyramid", "growth", "memory", "where", "gpu")
+
+
+def problem(size: int = 512, hole: int = 256, picture: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """A real photograph, a square hole in its middle, and a blurred prediction."""
+    picture = picture or size
+    photo = read_picture(Path(skimage.__file__).parent / "data" / "astronaut.png")[None]
+    x = photo.repeat(1, 1, -(-picture // 512), -(-picture // 512))[..., :picture, :picture].contiguous()
+    mask = torch.zeros(1, 1, picture, picture)
+    start = (picture - hole) // 2
+    mask[..., start : start + hole, start : start + hole] = 1
+    return (
+        x,
+        mask,
+        resize(resize(x, (16, 16)), (128, 128)) if picture == 512 else resize(resize(x, (16, 16)), (512,) * 2),
+    )
+
+
+def seconds(function: Any) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def load_port(folder: Path) -> Any:
+    if not (folder / "direct_port.py").is_file():
+        print(f"skipped, for there is no direct port in {folder}: energy, pyramid")
+        return None
+    sys.path.insert(0, str(folder))
+    import direct_port  # type: ignore[import-not-found]
+
+    return direct_port
+
+
+def port_scale(port: Any, known: Tensor, m: Tensor, target: Tensor, iterations: int) -> tuple[float, float, Any]:
+    """One scale of the direct port: its seconds, its last energy, and its energy as a function of a picture."""
+    banks = port.bank(target, m)
+    x = target.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS(
+        [x], max_iter=iterations, max_eval=iterations, history_size=10, tolerance_grad=0, tolerance_change=0
+    )
+
+    def energy(y: Tensor) -> Tensor:
+        content, tv = port.content_energy(y, target, m), port.tv_energy(y, m)
+        return content + port.texture(y, banks, "ncc") + 1e-3 * tv
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        e = energy(known * (1 - m) + x * m)
+        e.backward()
+        return e
+
+    taken = seconds(lambda: optimiser.step(closure))
+    with torch.no_grad():
+        return taken, float(energy(known * (1 - m) + x.clamp(0, 1) * m)), energy
+
+
+def our_time_to(goal: float, energy: Any, vgg: VGG, known: Tensor, m: Tensor, target: Tensor) -> tuple[float, int]:
+    """Seconds and iterations until our picture's energy, by the port's own function, is the port's last one."""
+    settings = Settings()
+    began = time.perf_counter()
+    scale = Scale(vgg, known[None], m[None, None], target[None], settings)
+    optimiser, shape = LBFGS(scale.pixels.flatten(1)), scale.pixels.shape
+
+    def total(flat: Tensor) -> tuple[Tensor, Tensor]:
+        x = flat.detach().requires_grad_()
+        e = scale.energies(x.view(shape)).total(settings)
+        (gradient,) = torch.autograd.grad(e.sum(), x)
+        return e.detach(), gradient
+
+    taken, iterations = time.perf_counter() - began, 0
+    while iterations < 300:
+        began = time.perf_counter()
+        scale.match(optimiser.x.view(shape))
+        optimiser.minimise(total, 10)
+        taken, iterations = taken + time.perf_counter() - began, iterations + 10
+        with torch.no_grad():  # not timed: the port's function is the slow one
+            if float(energy(scale.picture(optimiser.x.view(shape).clamp(0, 1))[0])) <= goal:
+                break
+    return taken, iterations
+
+
+def energy(port: Any, iterations: int) -> list[float]:
+    """Time to the same energy, scale by scale; returns the port's seconds."""
+    print(f"Time to the energy of the direct port's {iterations} iterations (its own energy function)")
+    x, mask, prediction = problem()
+    vgg, current, taken = load_vgg().on("cpu"), prediction, []
+    for size in (128, 256, 512):
+        known, m = resize_masked(x, mask, (size, size)) if size < 512 else (x, mask)
+        target = (known * (1 - m) + resize(current, (size, size)).clamp(0, 1) * m)[0]
+        theirs, goal, function = port_scale(port, known[0], m[0, 0], target, iterations)
+        ours, needed = our_time_to(goal, function, vgg, known[0], m[0, 0], target)
+        print(
+            f"  {size:4d}: port {theirs:7.1f} s, ours {ours:6.2f} s ({needed} iterations): {theirs / ours:6.1f} times"
+        )
+        taken.append(theirs)
+        current, _ = refine(known, m, target[None], vgg, Settings(scales=1))
+    return taken
+
+
+def pyramid(port_seconds: list[float]) -> None:
+    """The whole default preset against the port's three scales."""
+    x, mask, prediction = problem()
+    vgg = load_vgg().on("cpu")
+    _, reports = refine(x, mask, prediction, vgg)
+    total = sum(report.seconds for report in reports)
+    scales = ", ".join(f"{report.size[0]}: {report.seconds:.2f} s" for report in reports)
+    print(f"The whole pyramid, default preset: {total:.2f} s ({scales})")
+    if port_seconds:
+        theirs = sum(port_seconds)
+        print(f"  direct port {theirs:.0f} s: {theirs / total:.0f} times")
+
+
+def growth() -> None:
+    """Cost grows with the hole, not with the picture."""
+    vgg = load_vgg().on("cpu")
+
+    def timed(hole: int, picture: int, scales: int) -> float:
+        x, mask, prediction = problem(hole=hole, picture=picture)
+        return seconds(lambda: refine(x, mask, prediction, vgg, Settings(scales=scales)))
+
+    print("The same 256 hole in larger pictures")
+    times = {picture: timed(256, picture, 3) for picture in (512, 1024, 2048, 4096)}
+    for picture, taken in times.items():
+        print(f"  {picture:4d}: {taken:6.2f} s, {taken / times[512]:.2f} times the first")
+    print("Twice the hole, in a picture of 2048")
+    times = {hole: timed(hole, 2048, scales) for hole, scales in ((128, 2), (256, 3), (512, 4))}
+    for hole, taken in times.items():
+        print(f"  {hole:4d}: {taken:6.2f} s, {taken / times.get(hole // 2, taken):.2f} times the one before")
+
+
+MEMORY = """
+import resource, torch
+from experiments.speed.bench import problem
+from inpaint.refinement.features import load_vgg
+from inpaint.refinement.pyramid import Settings, refine
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+imports = peak()
+vgg = load_vgg().on("cpu")
+x, mask, prediction = problem(hole={hole}, picture={picture})
+x, mask = x[..., :{height}, :], mask[..., {top} : {top} + {height}, :]
+refine(x, mask, prediction, vgg, Settings(scales={scales}))
+print(f"  {{x.shape[-1]}} x {{x.shape[-2]}}, hole {hole}: {{peak():.2f}} GiB resident at most, "
+      f"{{peak() - imports:.2f}} above the imports")
+"""
+
+
+def memory() -> None:
+    """Peak resident memory, each in a process of its own."""
+    print("Memory")
+    for hole, picture, height, scales in ((256, 512, 512, 3), (512, 4096, 3072, 4)):
+        code = MEMORY.format(hole=hole, picture=picture, height=height, top=(picture - height) // 2, scales=scales)
+        sys.stdout.flush()
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def where() -> None:
+    """Where the time of the finest scale goes, against the rate of a large matrix product."""
+    x, mask, prediction = problem()
+    vgg, settings = load_vgg().on("cpu"), Settings()
+    scale = None
+
+    def build() -> None:
+        nonlocal scale
+        scale = Scale(vgg, x, mask, resize(prediction, (512, 512)), settings)
+
+    once = seconds(build)
+    assert scale is not None
+    matching = seconds(lambda: scale.match(scale.pixels))
+    pixels = scale.pixels.clone().requires_grad_()
+    scale.energies(pixels).total(settings).sum().backward()
+    forward = backward = optimiser = 0.0
+    for _ in range(5):
+        began = time.perf_counter()
+        e = scale.energies(pixels).total(settings).sum()
+        forward += (time.perf_counter() - began) / 5
+        backward += seconds(e.backward) / 5
+    state = LBFGS(scale.pixels.flatten(1))
+    state.minimise(lambda z: (z.pow(2).sum(1), 2 * z), 10)
+    optimiser = seconds(lambda: state.minimise(lambda z: (z.pow(2).sum(1), 2 * z), 10)) / 10
+
+    operations = 0
+    for step, out in zip(scale.features.steps, scale.features.computed[1:], strict=True):
+        if step.weight is not None:
+            operations += 2 * step.weight.numel() * out.size[0] * out.size[1]
+    a = torch.randn(2048, 2048).to(vgg.dtype)
+    a @ a
+    rate = 8 * 2 * 2048**3 / seconds(lambda: [a @ a for _ in range(8)])
+    n = settings.rounds * settings.iterations
+    share = 2 * operations / rate / (forward + backward)
+    print(f"Where the time goes at 512 ({vgg.dtype})")
+    print(f"  once {once:.2f} s, {settings.rounds} matchings {matching:.2f} s each, and {n} iterations, each")
+    print(f"  forward {forward:.3f} s, backward {backward:.3f} s, L-BFGS {optimiser:.3f} s")
+    print(f"  forward is {operations / 1e9:.1f} GFLOP; a matrix product runs at {rate / 1e9:.0f} GFLOP/s:")
+    print(f"  forward and backward reach {share:.0%} of that rate")
+
+
+def gpu() -> None:
+    """Sixteen pictures at once, and alone."""
+    if not torch.cuda.is_available():
+        print("skipped, for there is no GPU: gpu")
+        return
+    vgg = load_vgg().on("cuda")
+    x, mask, prediction = (t.cuda() for t in problem())
+
+    def run(batch: int) -> float:
+        pictures, masks, predictions = (t.expand(batch, -1, -1, -1).contiguous() for t in (x, mask, prediction))
+
+        def once() -> None:
+            refine(pictures, masks, predictions, vgg)
+            torch.cuda.synchronize()
+
+        once()
+        return seconds(once) / batch
+
+    print(f"GPU ({torch.cuda.get_device_name()}): 16 at once {run(16):.2f} s a picture, alone {run(1):.2f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", default=",".join(PARTS), help="which, separated by commas")
+    parser.add_argument("--reference", type=Path, default=REFERENCE, help="folder of direct_port.py")
+    parser.add_argument("--iterations", type=int, default=100, help="of the direct port, at each scale")
+    options = parser.parse_args()
+    parts = options.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose among {', '.join(PARTS)}")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    port = load_port(options.reference) if {"energy", "pyramid"} & set(parts) else None
+    port_seconds = energy(port, options.iterations) if port and "energy" in parts else []
+    if "pyramid" in parts:
+        pyramid(port_seconds)
+    for name, part in (("growth", growth), ("memory", memory), ("where", where), ("gpu", gpu)):
+        if name in parts:
+            part()
+    print(f"peak memory of this run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()
