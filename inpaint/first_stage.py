@@ -1,22 +1,19 @@
 """The first stage for one window of a photo: the content network, classical filling, or a picture given by the user."""
 
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from inpaint.content.networks import ContextEncoder
+from inpaint.content.networks import STARTER, ContextEncoder, read_state
 from inpaint.errors import UserError
 from inpaint.images import composite, middle, read_picture, resize_masked
 from inpaint.removal import Window, cloned, membrane
 
-STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))
 SIDE = 128  # where the content network and classical filling work
 CHOICES = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
 
@@ -137,29 +134,6 @@ def first_stage(content: str | Path | None = None) -> FirstStage:
     if not path.is_file():
         raise UserError(f"There is no first stage {str(content)!r}: choose {CHOICES}.")
     return Network(path) if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".safetensors") else Given(path)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a content network: `generator.*` and `mean_colour`.
-
-    Only tensors and plain values are read, so nothing in the file can name code to run.
-
-    Raises:
-        UserError: the file cannot be read, or holds none.
-    """
-    try:
-        if path.suffix.lower() == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict") if isinstance(state, dict) else None
-    except Exception as error:  # a damaged or foreign file makes the unpickler raise almost anything
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {reason}") from None
-    state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
-    if "mean_colour" not in state or not any(name.startswith("generator.") for name in state):
-        raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
-    return state
 
 
 def build(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, Float[Tensor, "3 1 1"]]:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from inpaint.content.losses import hole_errors, reconstruction, takes_for_fake, takes_for_real
+from inpaint.content.networks import STARTER, read_state
 from inpaint.errors import UserError
 from inpaint.images import composite, middle, resize, resize_masked
 
@@ -53,7 +54,8 @@ class ContentGAN(pl.LightningModule):
         scheduler: makes a learning-rate scheduler from an optimiser, one for each; it is stepped every batch.
         mean_colour: red, green and blue in [0, 1], for the hole. It is kept with the weights, because
             predictions need the colour of the training.
-        weights: a checkpoint of an earlier training to take the generator from (`load_weights`).
+        weights: what to take the generator from (`load_weights`): a checkpoint of an earlier training, or "starter",
+            the network that ships with the package.
 
     Raises:
         UserError: a discriminator without `optimizer_d`; a mean colour that is not three numbers in [0, 1];
@@ -95,8 +97,8 @@ class ContentGAN(pl.LightningModule):
         self.to(memory_format=torch.channels_last)  # what convolutions run fastest in, on every device
         self.weight_files: dict[str, Path] = {}
         if weights is not None:
-            load_weights(self, weights)
-            self.weight_files["content"] = Path(weights)
+            self.weight_files["content"] = STARTER if str(weights) == "starter" else Path(weights)
+            load_weights(self, self.weight_files["content"])
 
     def forward(
         self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
@@ -241,19 +243,8 @@ def load_weights(module: ContentGAN, path: str | Path) -> None:
         UserError: the file is missing, is no checkpoint of a content network, or holds another architecture;
             `module` is then unchanged.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: give the path of a content network's checkpoint.") from None
-    except Exception as error:  # a damaged or foreign file makes the unpickler raise almost anything
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {reason}") from None
-
-    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    found = {name: value for name, value in read_state(Path(path)).items() if is_content(name)}
     own = {name: value for name, value in module.state_dict().items() if is_content(name)}
-    found = {name: value for name, value in state.items() if is_content(name)} if isinstance(state, dict) else {}
-    if not found:
-        raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
     for name in [*own, *found]:
         here, there = describe(own.get(name)), describe(found.get(name))
         if here != there:

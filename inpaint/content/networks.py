@@ -7,14 +7,19 @@ leaky ReLU an ELU. That code zeroes the biases of its convolutions before every 
 
 from collections.abc import Callable
 from functools import partial
+from importlib.resources import files
 from itertools import pairwise
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from inpaint.errors import UserError
+
+STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
 
 Activation = Callable[[], nn.Module]
 
@@ -119,3 +124,28 @@ def initialise(layer: nn.Module) -> None:
     elif isinstance(layer, nn.BatchNorm2d):
         nn.init.normal_(layer.weight, 1.0, 0.02)
         nn.init.zeros_(layer.bias)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a trained content network: `generator.*` and `mean_colour`, from a checkpoint or .safetensors.
+
+    Only tensors and plain values are read, so nothing in the file can name code to run.
+
+    Raises:
+        UserError: the file cannot be read, or holds none.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give the path of a content network's checkpoint.")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict") if isinstance(state, dict) else None
+    except Exception as error:  # a damaged or foreign file makes the unpickler raise almost anything
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {reason}") from None
+    state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
+    if "mean_colour" not in state or not any(name.startswith("generator.") for name in state):
+        raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
+    return state
