@@ -18,7 +18,7 @@ def dot(a: Flat, b: Flat) -> Float[Tensor, " batch"]:
 class LBFGS:
     """Limited-memory BFGS (Nocedal and Wright 2006, algorithm 7.4) with one state a picture.
 
-    Each evaluation tries x + t d. A picture whose energy does not fall stays where it is and tries half the step next;
+    Each evaluation tries x + t d. A picture whose energy does not fall stays where it is and tries a shorter step next;
     the others go on: so a batch costs one evaluation an iteration, and no picture waits for another's line search.
 
     Args:
@@ -58,6 +58,7 @@ class LBFGS:
         for _ in range(evaluations):
             step = t[:, None] * d
             e_new, g_new = energy(self.x + step)
+            slope = dot(g, d)
             better = e_new <= e
             y = g_new - g
             curvature = dot(step, y)
@@ -66,8 +67,11 @@ class LBFGS:
             del self.steps[: -self.history]
             self.gamma = torch.where(keep, curvature / dot(y, y), self.gamma)
             self.x = torch.where(better[:, None], self.x + step, self.x)
+            # a refused step: to the minimum of the parabola through both energies and the slope at the start
+            bend = e_new - e - t * slope
+            shorter = torch.where(bend > 0, (-slope * t / (2 * bend)).clamp(0.1, 0.5), 0.5)
+            t = torch.where(better, 1.0, t * shorter)
             e, g = torch.where(better, e_new, e), torch.where(better[:, None], g_new, g)
-            t = torch.where(better, 1.0, t / 2)
             d = torch.where(better[:, None], self.direction(g), d)
         self.energy = e
         return self

@@ -36,14 +36,14 @@ class Settings:
         iterations: L-BFGS iterations in each round.
     """
 
-    alpha: float = 1.0
+    alpha: float = 0.2
     beta: float = 1e-3
     layers: tuple[str, ...] = ("relu3_1", "relu4_1")
     rule: Rule = "ncc"
     content_layer: str | None = None
     scales: int = 3
     rounds: int = 3
-    iterations: int = 20
+    iterations: int = 10
 
     def __post_init__(self) -> None:
         for name, least in (("alpha", 0), ("beta", 0), ("scales", 1), ("rounds", 1), ("iterations", 1)):
@@ -193,7 +193,8 @@ def refine(
         mask: 1 in the hole.
         prediction: the content network's result for the whole picture, at any size: x_i of the first scale. Each later
             scale's x_i is the result of the one before, upsampled.
-        callback: called after each scale with its number, its report and its result (of the surroundings).
+        callback: called after each scale with its number, its report and its result (of the surroundings); on a CPU
+            for each picture in turn.
 
     Returns:
         The filled picture (outside the hole the given one, bit by bit) and one report a scale.
@@ -204,6 +205,13 @@ def refine(
     """
     settings = settings or Settings()
     height, width = picture.shape[-2:]
+    if len(picture) > 1 and picture.device.type == "cpu":  # a batch gains nothing there, so none shares rounding errors
+        return _merged(
+            [
+                refine(picture[i : i + 1], mask[i : i + 1], prediction[i : i + 1], vgg, settings, callback)
+                for i in range(len(picture))
+            ]
+        )
     box = surroundings(mask, settings.scales)
     if box.size != (height, width):
         prediction = resize(prediction, (height, width))
@@ -233,6 +241,21 @@ def refine(
         if callback is not None:
             callback(len(reports) - 1, reports[-1], current)
     return seamless(picture, current, mask), reports
+
+
+def _merged(alone: list[tuple[Tensor, list[Report]]]) -> tuple[Tensor, list[Report]]:
+    """Pictures that were refined one after the other, as a batch."""
+    reports = [
+        Report(
+            scale[0].size,
+            Energies(*map(torch.cat, zip(*(r.before for r in scale), strict=True))),
+            Energies(*map(torch.cat, zip(*(r.after for r in scale), strict=True))),
+            scale[0].iterations,
+            sum(r.seconds for r in scale),
+        )
+        for scale in zip(*(reports for _, reports in alone), strict=True)
+    ]
+    return torch.cat([picture for picture, _ in alone]), reports
 
 
 def surroundings(mask: Float[Tensor, "batch 1 height width"], scales: int) -> Box:
