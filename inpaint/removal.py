@@ -174,7 +174,7 @@ def cloned(
     own border. A hole with no known pixel around it keeps the prediction; outside the hole the result is the picture.
     """
     result = [
-        torch.from_numpy(_cloned(*(x.double().cpu().permute(1, 2, 0).numpy() for x in item)))
+        torch.from_numpy(_cloned(*(x.cpu().double().permute(1, 2, 0).numpy() for x in item)))
         for item in zip(prediction, picture, mask, strict=True)
     ]
     return torch.stack(result).permute(0, 3, 1, 2).to(prediction)

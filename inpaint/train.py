@@ -33,6 +33,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
         UserError: for whatever the user can mend.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.ckpt_path is not None and not cfg.fit:
+        raise UserError(
+            "ckpt_path resumes a training, and fit is false: name weights to test as model.weights, or "
+            "model.content.weights with model=refinement."
+        )
     if cfg.ckpt_path is not None and not Path(cfg.ckpt_path).is_file():
         raise UserError(f"There is no checkpoint {cfg.ckpt_path} to resume from: give ckpt_path=FILE, or leave it out.")
     folder = Path(cfg.paths.output)

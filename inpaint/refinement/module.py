@@ -52,7 +52,10 @@ class Refinement(pl.LightningModule):
         with torch.no_grad():
             prediction = self.content(*resize_masked(picture, mask, CONTENT_SIZE))
         enlarged = composite(picture, resize(prediction, (picture.shape[-2], picture.shape[-1])), mask)
-        refined, reports = refine(picture, mask, prediction, self.vgg, self.preset)
+        with torch.autocast(picture.device.type, enabled=False):  # pixels, energies and L-BFGS are float32
+            refined, reports = refine(picture, mask, prediction.float(), self.vgg, self.preset)
+        if refined.is_cuda:
+            torch.cuda.synchronize()  # or the caller's clock would stop too early
         return enlarged, refined, reports
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:

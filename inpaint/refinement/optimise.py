@@ -31,6 +31,7 @@ class LBFGS:
         self.x, self.history, self.first_step = x, history, first_step
         self.steps: list[tuple[Flat, Flat, Float[Tensor, " batch"]]] = []  # s, y, 1 / <s, y> (0: a refused step)
         self.gamma = x.new_zeros(len(x))  # <s, y> / <y, y> of the newest step
+        self.t = x.new_ones(len(x))  # how much of the direction to try next: less than 1 after a refused step
 
     def direction(self, gradient: Flat) -> Flat:
         """-H g, by the two-loop recursion."""
@@ -54,9 +55,8 @@ class LBFGS:
         """
         e, g = energy(self.x)
         d = self.direction(g)
-        t = torch.ones_like(e)
         for _ in range(evaluations):
-            step = t[:, None] * d
+            step = self.t[:, None] * d
             e_new, g_new = energy(self.x + step)
             slope = dot(g, d)
             better = e_new <= e
@@ -68,9 +68,9 @@ class LBFGS:
             self.gamma = torch.where(keep, curvature / dot(y, y), self.gamma)
             self.x = torch.where(better[:, None], self.x + step, self.x)
             # a refused step: to the minimum of the parabola through both energies and the slope at the start
-            bend = e_new - e - t * slope
-            shorter = torch.where(bend > 0, (-slope * t / (2 * bend)).clamp(0.1, 0.5), 0.5)
-            t = torch.where(better, 1.0, t * shorter)
+            bend = e_new - e - self.t * slope
+            shorter = torch.where(bend > 0, (-slope * self.t / (2 * bend)).clamp(0.1, 0.5), 0.5)
+            self.t = torch.where(better, 1.0, self.t * shorter)
             e, g = torch.where(better, e_new, e), torch.where(better[:, None], g_new, g)
             d = torch.where(better[:, None], self.direction(g), d)
         self.energy = e

@@ -167,12 +167,12 @@ def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], b
             count.index_add_(0, to, torch.ones_like(to, dtype=count.dtype))
     wanted = total / count.clamp(min=1)[:, None]
     norms = bank.squared_norms.flatten()[candidate]
-    spread = norms.sum(dtype=torch.float64) - (count[:, None] * wanted.pow(2)).sum(dtype=torch.float64)
+    spread = norms.sum() - (count[:, None] * wanted.pow(2)).sum()
     unit = len(query) * bank.mean_squared_norm if len(query) else torch.ones_like(bank.mean_squared_norm)
     return Target(
         (count / unit).view(1, height, width),
         wanted.T.reshape(-1, height, width),
-        (spread / unit).to(wanted.dtype),
+        spread / unit,
     )
 
 
