@@ -53,3 +53,21 @@ clean:  ## remove .venv and caches; outputs/ stays
 .PHONY: bench
 bench: setup  ## the refinement's speed and memory, as ratios measured in one run (a quarter of an hour and more)
 	$(BIN)/python -m experiments.speed.bench
+
+$(VENV)/installed-removal: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[classical,patchmatch]'
+	touch $@
+
+.PHONY: removal
+removal: $(VENV)/installed-removal  ## objects removed from 12 photographs, by this package and by others, side by side
+	$(BIN)/python -m experiments.removal.removal
+
+.PHONY: choices
+choices: setup  ## what each choice of the refinement is worth (about ten minutes)
+	$(BIN)/python -m experiments.refinement_choices.choices
+
+DATA ?= ../shared/data
+
+.PHONY: starter
+starter: setup  ## train the network that ships (DATA: the folder that holds its four data sets)
+	$(BIN)/python -m inpaint.train +experiment=starter data.root=$(DATA)
