@@ -1,0 +1,434 @@
+"""`make removal`: objects removed from photographs by this package and by others, side by side.
+
+    python -m experiments.removal.removal [--photos FOLDER] [--out FOLDER] [--only kite,dog]
+
+Every method gets the same photograph, at most 1600 pixels on its longer side, and the same mask, in a process of its
+own. What is finished stays in the output folder and is not computed again as long as the photograph, the mask and the
+method's version are the same. A run of all photographs renews the pictures beside this file and the table in README.md.
+"""
+
+import argparse
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from omegaconf import OmegaConf
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+OBJECTS = HERE / "masks" / "objects.yaml"
+BEGIN, END = "<!-- the table, made by the run -->", "<!-- end of the table -->"
+LONGER_SIDE = 1600  # pixels
+ENLARGED = 8  # pixels by which every mask is: what `python -m inpaint.fill` does unless told otherwise
+RADIUS = 5  # pixels, of OpenCV's fillings
+TIME_LIMIT = 1800  # seconds, of one method for one photograph
+TILE = 512  # pixels: the longer side of each picture in a side-by-side one
+JPEG_BYTES = 280_000
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # [height, width, 3] of 8 bits and a bool mask to the filled one
+Result = dict[str, float]
+
+
+# the methods: each imports what it needs and returns a function, so that importing is not measured
+
+
+def ours() -> Fill:
+    from inpaint.inpainter import Inpainter
+
+    return lambda photo, mask: np.asarray(Inpainter().fill(photo, mask, dilate=0))
+
+
+def opencv(kind: str) -> Fill:
+    cv2 = importlib.import_module("cv2")
+    return lambda photo, mask: cv2.inpaint(photo, mask.astype(np.uint8), RADIUS, getattr(cv2, kind))
+
+
+def biharmonic() -> Fill:
+    from skimage.restoration import inpaint_biharmonic
+
+    def fill(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        filled = inpaint_biharmonic(photo, mask, channel_axis=-1)
+        return (filled * 255).round().clip(0, 255).astype(np.uint8)
+
+    return fill
+
+
+def patchmatch() -> Fill:
+    module = importlib.import_module("patchmatch")
+    if not module.patchmatch_available:
+        raise ImportError("its compiled library does not load here")
+    module.set_random_seed(0)
+    return lambda photo, mask: module.inpaint(photo, mask, patch_size=7)
+
+
+class Method(NamedTuple):
+    """A way to fill holes: its column's heading, and the package that has to be installed."""
+
+    heading: str
+    package: str
+    load: Callable[[], Fill]
+
+
+METHODS = {
+    "ours": Method("ours", "inpaint", ours),
+    "telea": Method("OpenCV Telea", "opencv-python-headless", lambda: opencv("INPAINT_TELEA")),
+    "ns": Method("OpenCV Navier-Stokes", "opencv-python-headless", lambda: opencv("INPAINT_NS")),
+    "biharmonic": Method("scikit-image biharmonic", "scikit-image", biharmonic),
+    "patchmatch": Method("PyPatchMatch", "PyPatchMatch", patchmatch),
+}
+
+
+def version(name: str) -> str | None:
+    """What a method's results depend on; None if it is not installed. Ours is known by its files, weights included."""
+    if name == "ours":
+        digest = hashlib.sha256()
+        for path in sorted((*(ROOT / "inpaint").rglob("*"), *(ROOT / "conf").rglob("*.yaml"))):
+            if path.suffix in (".py", ".yaml", ".safetensors"):
+                digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+        return digest.hexdigest()[:12]
+    for package in (METHODS[name].package, METHODS[name].package.removesuffix("-headless")):
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+# photographs and masks
+
+
+class Job(NamedTuple):
+    """A photograph and what is removed from it."""
+
+    name: str
+    path: Path
+    what: str
+    shapes: list[dict[str, list[float]]]
+
+
+def read_jobs(data: Path, objects: Path = OBJECTS) -> list[Job]:
+    entries: Any = OmegaConf.to_container(OmegaConf.load(objects))
+    return [Job(name, data / entry["photo"], entry["what"], entry["shapes"]) for name, entry in entries.items()]
+
+
+def read_photo(path: Path) -> Image.Image:
+    """The photograph upright and in RGB, made smaller if it has to be."""
+    with Image.open(path) as image:
+        photo = ImageOps.exif_transpose(image).convert("RGB")
+    photo.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.LANCZOS)
+    return photo
+
+
+def draw_mask(shapes: list[dict[str, list[float]]], size: tuple[int, int]) -> np.ndarray:
+    """A bool mask [height, width] of shapes in relative coordinates; `size` is width and height.
+
+    Raises:
+        ValueError: there is no such shape, or it reaches outside the photograph.
+    """
+    image = Image.new("1", size)
+    draw = ImageDraw.Draw(image)
+    for shape in shapes:
+        ((kind, numbers),) = shape.items()
+        if kind == "ellipse":
+            x, y, a, b = numbers
+            numbers = [x - a, y - b, x + a, y + b]
+        if min(numbers) < 0 or max(numbers) > 1:
+            raise ValueError(f"{kind} {shape[kind]} reaches outside the photograph")
+        points = [value * size[i % 2] for i, value in enumerate(numbers)]
+        if kind == "box":
+            left, top, right, bottom = (round(value) for value in points)
+            draw.rectangle((left, top, right - 1, bottom - 1), fill=1)
+        elif kind == "ellipse":
+            draw.ellipse(points, fill=1)
+        elif kind == "polygon":
+            draw.polygon(points, fill=1)
+        else:
+            raise ValueError(f"there is no shape {kind}: box, ellipse or polygon")
+    return np.array(image)
+
+
+def enlarge(mask: np.ndarray, by: int) -> np.ndarray:
+    """Everything within `by` pixels of the mask."""
+    from scipy.ndimage import distance_transform_edt
+
+    return distance_transform_edt(~mask) <= by
+
+
+# one method, in a process of its own
+
+
+def peak_memory() -> float:
+    """The most main memory that this process held so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux hands ru_maxrss on to started programs: a small one would show what we hold
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def measure(name: str, folder: Path, key: str) -> None:
+    """Fills `folder`'s photograph; writes the picture and then, as the sign that it is finished, the measurements."""
+    fill = METHODS[name].load()
+    imports = peak_memory()
+    photo, mask = np.array(Image.open(folder / "input.png")), np.array(Image.open(folder / "mask.png")) > 0
+    began = time.perf_counter()
+    filled = fill(photo, mask)
+    seconds = time.perf_counter() - began
+    result = {"key": key, "seconds": seconds, "memory": peak_memory() - imports}
+    with writing(folder / f"{name}.png") as path:
+        Image.fromarray(filled).save(path)
+    with writing(folder / f"{name}.json") as path:
+        path.write_text(json.dumps(result) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A path beside `path`, renamed onto it in the end, so that an interrupted run leaves no half of a file."""
+    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def start(name: str, folder: Path, key: str) -> str | None:
+    """`measure` in a new process; what went wrong, if something did."""
+    command = [sys.executable, "-m", "experiments.removal.removal", "--measure", name, str(folder.resolve()), key]
+    try:
+        done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"not finished within {TIME_LIMIT} s"
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"])[-1]
+    return None
+
+
+def finished(name: str, folder: Path, key: str) -> Result | None:
+    """The measurements of an earlier run, if they are of this very photograph, mask and version."""
+    try:
+        result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return result if result.get("key") == key and (folder / f"{name}.png").is_file() else None
+
+
+# the whole comparison
+
+
+def fill_all(job: Job, head: str, folder: Path, versions: dict[str, str]) -> tuple[dict[str, Result], list[str]]:
+    """One photograph by every method: the measurements, and what failed."""
+    photo = read_photo(job.path)
+    mask = enlarge(draw_mask(job.shapes, photo.size), ENLARGED)
+    source = hashlib.sha256(photo.tobytes() + mask.tobytes()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture, name in ((photo, "input"), (Image.fromarray(mask), "mask")):
+        with writing(folder / f"{name}.png") as path:
+            picture.save(path)
+    results, failures = {}, []
+    for name, its_version in versions.items():
+        key = f"{source}-{its_version}"
+        result, note = finished(name, folder, key), " (finished before)"
+        if result is None:
+            note, error = "", start(name, folder, key)
+            result = finished(name, folder, key)
+            if result is None:
+                failures.append(f"{job.name}, {METHODS[name].heading}: {error}")
+                print(f"{head}: {METHODS[name].heading} failed: {error}", flush=True)
+                continue
+        results[name] = result
+        print(f"{head}: {METHODS[name].heading} {cell(result)}{note}", flush=True)
+    return results, failures
+
+
+def cell(result: Result | None) -> str:
+    if result is None:
+        return "failed"
+    return f"{result['seconds']:.{1 if result['seconds'] >= 1 else 2}f} s, {result['memory']:.0f} MiB"
+
+
+def side_by_side(folder: Path, names: list[str]) -> Image.Image:
+    """The surroundings of what is removed: the photograph with the hole marked, and each method's result."""
+    photo, mask = Image.open(folder / "input.png"), np.array(Image.open(folder / "mask.png")) > 0
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    around = max(48, round(0.3 * max(right - left, bottom - top)))
+    box = (
+        int(max(left - around, 0)),
+        int(max(top - around, 0)),
+        int(min(right + around, photo.width)),
+        int(min(bottom + around, photo.height)),
+    )
+    pixels = np.array(photo)
+    pixels[mask] = (pixels[mask] * 0.45 + np.array([255, 0, 80]) * 0.55).astype(np.uint8)
+    pictures = [("input, the hole in red", Image.fromarray(pixels))]
+    pictures += [(METHODS[name].heading, Image.open(folder / f"{name}.png")) for name in names]
+    ratio = TILE / max(box[2] - box[0], box[3] - box[1])
+    width, height = (max(1, round(ratio * (box[i + 2] - box[i]))) for i in (0, 1))
+    gap, head = 6, 24
+    across = 3 if width > height / 2 else 6
+    sheet = Image.new(
+        "RGB", (across * (width + gap) - gap, -(-len(pictures) // across) * (height + head + gap) - gap), "white"
+    )
+    draw = ImageDraw.Draw(sheet)
+    for number, (heading, picture) in enumerate(pictures):
+        x, y = number % across * (width + gap), number // across * (height + head + gap)
+        draw.text((x + 2, y + 3), heading, fill="black", font=ImageFont.load_default(size=15))
+        sheet.paste(picture.crop(box).resize((width, height), Image.Resampling.LANCZOS), (x, y + head))
+    return sheet
+
+
+def save_jpeg(picture: Image.Image, path: Path, most: int = JPEG_BYTES) -> None:
+    """In the best quality that stays below `most` bytes; smaller if none does."""
+    quality = 92
+    while True:
+        with writing(path) as beside:
+            picture.save(beside, quality=quality, optimize=True)
+        if path.stat().st_size <= most:
+            return
+        if quality > 70:
+            quality -= 4
+        else:
+            picture = picture.resize((picture.width * 4 // 5, picture.height * 4 // 5), Image.Resampling.LANCZOS)
+
+
+def table(
+    jobs: list[Job], results: dict[str, dict[str, Result]], versions: dict[str, str], out: Path, notes: list[str]
+) -> str:
+    """Markdown: seconds and memory, what was compared, and the pictures."""
+    lines = [
+        "| removed | photograph | hole | " + " | ".join(METHODS[name].heading for name in versions) + " |",
+        "| --- | --- | ---: | " + " | ".join("---:" for _ in versions) + " |",
+    ]
+    for job in jobs:
+        mask = np.array(Image.open(out / job.name / "mask.png")) > 0
+        cells = " | ".join(cell(results[job.name].get(name)) for name in versions)
+        size = f"{mask.shape[1]} x {mask.shape[0]}"
+        lines.append(f"| [{job.what}](#{job.name}) | {job.path.name}, {size} | {int(mask.sum())} | {cells} |")
+    medians = []
+    for name in versions:
+        own = [measured[name] for measured in results.values() if name in measured]
+        medians.append(cell({k: float(np.median([r[k] for r in own])) for k in ("seconds", "memory")} if own else None))
+    lines.append("| median | | | " + " | ".join(medians) + " |")
+    first = "the starter network" if (ROOT / "inpaint/assets/starter.safetensors").is_file() else "Telea's filling"
+    compared = ", ".join(f"{METHODS[n].heading} {v}" for n, v in versions.items() if n != "ours")
+    threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    lines += [
+        "",
+        "Seconds without imports; peak main memory above that of the imports; the hole in pixels, enlarged. "
+        f"Ours starts from {first}. {compared}. Python {platform.python_version()}, {platform.machine()}, "
+        f"cores to run on: {cores()}, OMP_NUM_THREADS: {threads}.",
+    ]
+    lines += [f"Left out: {note}." for note in notes]
+    for job in jobs:
+        lines += ["", f"### {job.name}", "", f"{job.what.capitalize()}.", "", f"![{job.what}]({job.name}.jpg)"]
+    return "\n".join(lines)
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def put_between(text: str, new: str) -> str:
+    """The text with what stands between the marker lines replaced.
+
+    Raises:
+        ValueError: a marker line is missing.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the lines {BEGIN} and {END} are not both there")
+    return f"{before}{begin}\n\n{new}\n\n{end}{after}"
+
+
+def compare(data: Path, out: Path, only: list[str] | None, publish: Path | None = HERE) -> int:
+    """Runs what is not finished, then writes the pictures and the table; returns the exit code.
+
+    Args:
+        publish: the folder of README.md, renewed when all photographs are done.
+    """
+    jobs = [job for job in read_jobs(data) if only is None or job.name in only]
+    notes = []
+    for job in jobs:
+        if not job.path.is_file():
+            notes.append(f"{job.name}, for there is no {job.path}")
+    present = [job for job in jobs if job.path.is_file()]
+    versions: dict[str, str] = {}
+    for name, method in METHODS.items():
+        its_version = version(name)
+        if its_version is None:
+            notes.append(f"{method.heading}, for {method.package} is not installed")
+        else:
+            versions[name] = its_version
+    for note in notes:
+        print(f"skipped: {note}")
+    if not present:
+        print(f"Nothing to do: none of the photographs is in {data}.")
+        return 0
+    results: dict[str, dict[str, Result]] = {}
+    failures: list[str] = []
+    try:
+        for number, job in enumerate(present, start=1):
+            folder = out / job.name
+            results[job.name], failed = fill_all(job, f"[{number}/{len(present)}] {job.name}", folder, versions)
+            failures += failed
+            save_jpeg(side_by_side(folder, list(results[job.name])), out / f"{job.name}.jpg")
+    except KeyboardInterrupt:
+        print("\nInterrupted: what is finished stays, and the same command goes on from there.")
+        return INTERRUPTED
+    text = table(present, results, versions, out, notes)
+    with writing(out / "table.md") as path:
+        path.write_text(text + "\n", encoding="utf-8")
+    print(f"{len(present)} photographs compared, {len(failures)} failures: {out / 'table.md'}")
+    for failure in failures:
+        print(f"  {failure}")
+    if publish is not None and only is None and len(present) == len(jobs):
+        for job in present:
+            with writing(publish / f"{job.name}.jpg") as path:
+                shutil.copyfile(out / f"{job.name}.jpg", path)
+        readme = publish / "README.md"
+        renewed = put_between(readme.read_text(encoding="utf-8"), text)
+        with writing(readme) as path:
+            path.write_text(renewed, encoding="utf-8")
+        print(f"{readme} is renewed")
+    return 1 if failures else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--out", type=Path, default=Path("outputs/removal"), help="folder for the results")
+    parser.add_argument("--only", help="names in masks/objects.yaml, separated by commas; README.md stays as it is")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)  # a method's own process: method, folder, key
+    options = parser.parse_args()
+    if options.measure:
+        name, folder, key = options.measure
+        measure(name, Path(folder), key)
+        return
+    only = options.only.split(",") if options.only else None
+    known = [job.name for job in read_jobs(options.photos)]
+    if only and (unknown := set(only) - set(known)):
+        parser.error(f"there is no {', '.join(sorted(unknown))}: choose among {', '.join(known)}")
+    sys.exit(compare(options.photos, options.out, only))
+
+
+if __name__ == "__main__":
+    main()
