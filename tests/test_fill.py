@@ -224,9 +224,10 @@ def test_mistakes_end_in_a_sentence_and_change_nothing(photo, tmp_path, monkeypa
     given = [*arguments] if "--content" in arguments else [*arguments, "--content", str(net)]
     result = CliRunner().invoke(app, given if "--device" in given else [*given, "--device", "cpu"])
     assert result.exit_code == 2, result.output
-    assert result.stderr.startswith("error: ")
-    assert sentence in result.stderr
-    assert result.stderr.count("\n") == 1
+    said = result.stderr.strip()  # some versions of rich begin with an empty line
+    assert said.startswith("error: ")
+    assert sentence in said
+    assert "\n" not in said
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 

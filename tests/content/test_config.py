@@ -30,7 +30,7 @@ def test_defaults_are_the_paper_s():
     assert optimizer_g.defaults["lr"] == pytest.approx(10 * optimizer_d.defaults["lr"])
     for optimizer in (optimizer_g, optimizer_d):
         assert isinstance(optimizer, torch.optim.Adam)
-        assert optimizer.defaults["betas"] == (0.5, 0.999)
+        assert tuple(optimizer.defaults["betas"]) == (0.5, 0.999)
 
 
 def test_no_configuration_object_reaches_the_checkpoints():
