@@ -78,7 +78,7 @@ def main() -> None:
     for group, variants in GROUPS.items():
         columns = [run(name, settings) for name, settings in variants.items()]
         shown = list(zip(default, *columns, truth, strict=True))[:4]
-        picture = gallery([list(row) for row in shown], ["default", *variants, "truth"], side=200)
+        picture = gallery([list(row) for row in shown], ["default", *variants, "truth"], side=170)
         write_picture(picture, HERE / f"{group}.jpg")
     readme = HERE / "README.md"
     start, _, rest = readme.read_text().partition("<!-- table -->\n")
