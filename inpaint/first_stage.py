@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inpaint.content.networks import STARTER, ContextEncoder, read_state
+from inpaint.content.networks import SIDE, STARTER, ContextEncoder, read_state
 from inpaint.errors import UserError
 from inpaint.images import composite, middle, read_picture, resize_masked
 from inpaint.removal import Window, cloned, membrane
 
-SIDE = 128  # where the content network and classical filling work
 CHOICES = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
 
 

@@ -14,11 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from inpaint.content.losses import hole_errors, reconstruction, takes_for_fake, takes_for_real
-from inpaint.content.networks import STARTER, read_state
+from inpaint.content.networks import SIDE, STARTER, read_state
 from inpaint.errors import UserError
 from inpaint.images import composite, middle, resize, resize_masked
 
-SIDE = 128  # of the pictures that the content network sees
 Batch = dict[str, Any]
 
 

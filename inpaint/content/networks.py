@@ -21,6 +21,8 @@ from inpaint.errors import UserError
 
 STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
 
+SIDE = 128  # of the pictures that the content network sees
+
 Activation = Callable[[], nn.Module]
 
 halve = partial(nn.Conv2d, kernel_size=4, stride=2, padding=1, bias=False)

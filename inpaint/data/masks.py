@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.errors import UserError
+from inpaint.images import middle
 
 Hole = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "1 height width"]]
 
@@ -65,7 +66,7 @@ def random_blocks(
     _check_count("random_blocks", "blocks", blocks)
     _check_range("random_blocks", "side", side)
     mask = torch.zeros(1, *size)
-    inside = _middle(mask)
+    inside = middle(mask)
     for _ in range(_integer(1, blocks, generator)):
         cut = []
         for whole, limit in zip(size, inside.shape[1:], strict=True):
@@ -97,7 +98,7 @@ def free_form(
     _check_count("free_form", "vertices", vertices, least=2)
     _check_range("free_form", "width", width)
     mask = torch.zeros(1, *size)
-    inside = _middle(mask)
+    inside = middle(mask)
     last = torch.tensor(inside.shape[1:]) - 1
     pixels = torch.stack(torch.meshgrid(*(torch.arange(n + 1.0) for n in last.tolist()), indexing="ij"), dim=-1)
     for _ in range(_integer(1, strokes, generator)):
@@ -122,12 +123,6 @@ def mixed(
     if kind == 0:
         return centre_square(size, generator, fraction=fraction)
     return (random_blocks, free_form)[kind - 1](size, generator)
-
-
-def _middle(mask: Float[Tensor, "1 height width"]) -> Float[Tensor, "1 half_height half_width"]:
-    """A view of the rows and columns from 1/4 to 3/4; writing to it writes to the mask."""
-    top, left = (side // 4 for side in mask.shape[1:])
-    return mask[:, top : mask.shape[1] - top, left : mask.shape[2] - left]
 
 
 def _distance(

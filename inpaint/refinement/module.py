@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inpaint.content.networks import SIDE
 from inpaint.images import composite, resize, resize_masked
 from inpaint.refinement.features import load_vgg
 from inpaint.refinement.pyramid import Report, Settings, refine
-
-CONTENT_SIZE = (128, 128)  # where the content network works
 
 
 class Refinement(pl.LightningModule):
@@ -50,7 +49,7 @@ class Refinement(pl.LightningModule):
         """The picture filled by the content network alone (enlarged), filled by both stages, and a report a scale."""
         self.content.eval()
         with torch.no_grad():
-            prediction = self.content(*resize_masked(picture, mask, CONTENT_SIZE))
+            prediction = self.content(*resize_masked(picture, mask, (SIDE, SIDE)))
         enlarged = composite(picture, resize(prediction, (picture.shape[-2], picture.shape[-1])), mask)
         with torch.autocast(picture.device.type, enabled=False):  # pixels, energies and L-BFGS are float32
             refined, reports = refine(picture, mask, prediction.float(), self.vgg, self.preset)
