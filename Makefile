@@ -38,7 +38,7 @@ lint: $(VENV)/installed-test  ## lint, format, types, import rules
 
 .PHONY: test
 test: lint  ## every check: lint, format, types, import rules, tests
-	$(BIN)/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 .PHONY: format
 format: $(VENV)/installed-test  ## format the code and sort its imports
@@ -63,11 +63,57 @@ removal: $(VENV)/installed-removal  ## objects removed from 12 photographs, by t
 	$(BIN)/python -m experiments.removal.removal
 
 .PHONY: choices
-choices: setup  ## what each choice of the refinement is worth (about ten minutes)
+choices: setup  ## what each choice of the refinement is worth (half an hour and more; goes on after an interruption)
 	$(BIN)/python -m experiments.refinement_choices.choices
 
-DATA ?= ../shared/data
+.PHONY: bench-training
+bench-training: setup  ## the speed of training and of reading pictures (DATA: the folder that holds imagenet_sample)
+	$(BIN)/python -m experiments.training_speed.bench --data $(or $(DATA),../shared/data)/imagenet_sample
 
 .PHONY: starter
 starter: setup  ## train the network that ships (DATA: the folder that holds its four data sets)
-	$(BIN)/python -m inpaint.train +experiment=starter data.root=$(DATA)
+	$(BIN)/python -m inpaint.train +experiment=starter data.root=$(or $(DATA),../shared/data)
+
+# The tables, figures and ablations of the paper (experiments/README.md): `make alpha_sweep SIZE=small DATA=...`. What
+# has finished is not run again. DATA is a folder of data sets; without it, photographs that ship with scikit-image. MORE
+# is for every command: MORE=trainer=gpu.
+DATA ?=
+SIZE ?= full
+OUT ?= outputs/reproduce/$(SIZE)
+MORE ?=
+STUDIES := table1 figure4 table1_imagenet no_content alpha_sweep l2_vs_adversarial high_resolution object_removal \
+	failures matching_rule layers scales activation middle released_vs_paper
+
+# the first of these folders that DATA holds
+held = $(if $(DATA),$(firstword $(wildcard $(addprefix $(DATA)/,$(1)))))
+PARIS := $(call held,paris_streetview paris_streetview_sample)
+IMAGENET := $(call held,imagenet imagenet_sample)
+EXAMPLES := $(call held,authors_examples)
+PHOTOS := $(call held,photos)
+
+# the sample of Paris StreetView has no training pictures: building fronts stand in
+fronts := $(if $(wildcard $(PARIS)/paris_train_original/*),,$(if $(call held,facades),data.train_folder=../facades))
+paris := $(if $(PARIS),data=paris_streetview data.root=$(PARIS) $(fronts),data=sample)
+imagenet := $(if $(IMAGENET),data=imagenet data.root=$(IMAGENET),data=sample)
+tested := data=folder 'data.split=[0,0,1]'
+examples := $(if $(EXAMPLES),$(tested) data.root=$(EXAMPLES) 'data.pattern=real_*',$(imagenet))
+photos := $(if $(PHOTOS),$(tested) data.root=$(PHOTOS),$(imagenet))
+
+data_of = $(examples)
+table1 figure4: data_of = $(paris)
+table1_imagenet l2_vs_adversarial activation middle failures: data_of = $(imagenet)
+high_resolution: data_of = $(photos)
+
+folder_of = $(OUT)/$@
+figure4: folder_of = $(OUT)/table1
+
+.PHONY: $(STUDIES)
+$(STUDIES): $(VENV)/installed-removal
+	code=0; $(BIN)/python -m inpaint.train +experiment=$@ size=$(SIZE) $(data_of) $(MORE) hydra.sweep.dir=$(folder_of) \
+		|| code=$$?; if [ $$code -le 1 ] && [ $(SIZE) != tiny ]; then \
+		$(BIN)/python -m experiments.report $(folder_of) --publish $@ || code=$$?; fi; exit $$code
+
+.PHONY: reproduce
+reproduce:  ## every table, figure and ablation, into experiments/RESULTS.md (SIZE=small: half an hour on one core; DATA=FOLDER)
+	@failed=; for study in $(STUDIES); do $(MAKE) --no-print-directory $$study || failed="$$failed $$study"; done; \
+	echo experiments/RESULTS.md; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }

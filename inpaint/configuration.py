@@ -1,4 +1,4 @@
-"""Where the configuration files lie, and the presets of the refinement among them."""
+"""Where the configuration files lie, the presets among them, and what the command and `Inpainter` do unless told."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +9,11 @@ from inpaint.errors import UserError
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
+
+DILATE = 8  # pixels: objects have soft edges and shadows
+FEATHER = 4  # pixels
+MAX_SIDE = 2048  # pixels of a window
+MAX_PIXELS = 100_000_000  # of a file: more are taken for a bomb
 
 
 def read_preset(name: str) -> dict[str, Any]:

@@ -1,5 +1,17 @@
-"""What went wrong because of what the user gave, in one sentence."""
+"""What went wrong because of what the user gave, in one sentence; and what ends a run from outside."""
 
 
 class UserError(Exception):
     """A user's mistake: the message says what was wrong, where, and what to do. Commands end with exit code 2."""
+
+
+class Interrupted(SystemExit):
+    """The run was told to stop by a signal, and has saved what there is. Commands end with exit code 128 + signal."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(128 + signal)
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, as part of a sentence."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

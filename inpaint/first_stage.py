@@ -9,10 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inpaint.baselines.filling import fill, filler
+from inpaint.configuration import MAX_PIXELS
 from inpaint.content.networks import SIDE, STARTER, ContextEncoder, read_state
 from inpaint.errors import UserError
-from inpaint.images import composite, middle, read_picture, resize_masked
-from inpaint.removal import Window, cloned, membrane
+from inpaint.images import composite, diffuse, middle, resize_masked, seamless, to_rgb
+from inpaint.photos import opened
+from inpaint.removal import Window
 
 CHOICES = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
 
@@ -46,8 +49,8 @@ class FirstStage(Protocol):
 class Network:
     """A content network. It fills the middle half; what else is unknown in the window it is shown filled smoothly.
 
-    Its prediction of known pixels shows by how much it misses the picture's colours at the hole's border: that much is
-    taken off smoothly inside (`cloned`), so that narrow holes are filled at least as well as by diffusion.
+    At the hole's border its prediction is drawn to the picture's colours (`seamless`), so that narrow holes are filled
+    at least as well as by diffusion.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,13 +62,12 @@ class Network:
     def __call__(self, picture: Tensor, mask: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
         self.generator.to(picture.device)
         known, hole = resize_masked(picture, mask, (SIDE, SIDE))
-        known = membrane(known, hole)
+        known = diffuse(known, hole)
         inner = torch.zeros_like(hole)
         middle(inner).copy_(middle(hole))
         shown = composite(known, self.mean_colour.to(known).expand_as(known), inner)
-        guess = self.generator(shown).float()
-        guess = cloned(guess, middle(known), middle(hole)).clamp(0, 1)
-        return composite(known, F.pad(guess, [SIDE // 4] * 4), inner)
+        guess = self.generator(shown, inner).float()
+        return seamless(known, F.pad(guess, [SIDE // 4] * 4), inner)
 
 
 class Telea:
@@ -74,31 +76,23 @@ class Telea:
     weight_files: dict[str, Path]
 
     def __init__(self) -> None:
-        try:
-            import cv2
-        except ImportError:
-            raise UserError(
-                "Classical filling needs OpenCV, which is not there: pip install 'neural-patch-synthesis[classical]'."
-            ) from None
-        self.cv2 = cv2
+        self.filler = filler("telea")
         self.weight_files = {}
 
     def __call__(self, picture: Tensor, mask: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
         known, hole = resize_masked(picture, mask, (SIDE, SIDE))
         if hole.all():  # nothing to march from
-            return membrane(known, hole)
-        image = (known[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
-        filled = self.cv2.inpaint(image, (hole[0, 0].cpu().numpy() > 0).astype(np.uint8), 5, self.cv2.INPAINT_TELEA)
-        return composite(known, torch.from_numpy(filled).permute(2, 0, 1)[None].to(known) / 255, hole)
+            return diffuse(known, hole)
+        return fill(known[0], hole[0], self.filler)[None]
 
 
 class Given:
     """Another program's result, or any picture of the photo's size."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_pixels: int) -> None:
         self.path = path
-        picture = read_picture(path)
-        self.pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+        with opened(path, max_pixels) as image:
+            self.pixels = np.array(to_rgb(image))
         self.weight_files: dict[str, Path] = {}
 
     def __call__(self, picture: Tensor, mask: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
@@ -111,12 +105,13 @@ class Given:
         return torch.from_numpy(window.cut(self.pixels)).permute(2, 0, 1)[None].to(picture) / 255
 
 
-def first_stage(content: str | Path | None = None) -> FirstStage:
+def first_stage(content: str | Path | None = None, max_pixels: int = MAX_PIXELS) -> FirstStage:
     """The first stage by its name or file.
 
     Args:
         content: "starter" (the network that ships with this package), "telea", a checkpoint of `inpaint.train`, or a
             picture; None is the starter where it is there, else "telea".
+        max_pixels: a picture that declares more is refused.
 
     Raises:
         UserError: there is no such choice or file; the file is no content network or no picture; OpenCV is missing.
@@ -132,21 +127,21 @@ def first_stage(content: str | Path | None = None) -> FirstStage:
     path = Path(content)
     if not path.is_file():
         raise UserError(f"There is no first stage {str(content)!r}: choose {CHOICES}.")
-    return Network(path) if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".safetensors") else Given(path)
+    return Network(path) if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".safetensors") else Given(path, max_pixels)
 
 
 def build(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, Float[Tensor, "3 1 1"]]:
     """The generator that these tensors are of, and the colour it wants holes in.
 
     Its widths are read off the tensors' shapes. A channel-wise middle means the original Context Encoder, with its
-    leaky ReLU and ReLU; a fully connected one the paper's, with ELU.
+    leaky ReLU and ReLU; a fully connected one the paper's, with ELU. One that sees the mask as well is a residual one.
 
     Raises:
         UserError: the tensors are those of another architecture.
     """
     other = f"{path} holds another network than the content networks of this package"
     weights = {name.removeprefix("generator."): t for name, t in state.items() if name.startswith("generator.")}
-    first, inner = weights.get("encoder.0.weight"), weights.get("middle.0.weight")
+    first, inner = weights.get("encoder.0.0.weight"), weights.get("middle.0.weight")
     if first is None or inner is None or first.ndim != 4:
         raise UserError(f"{other}: it has no encoder and middle.")
     if inner.ndim == 3:  # a matrix for each channel
@@ -157,7 +152,7 @@ def build(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, Float[Tensor
             decoder_activation=nn.ReLU,
         )
     else:
-        generator = ContextEncoder(len(first), len(inner))
+        generator = ContextEncoder(len(first), len(inner), residual=first.shape[1] == 4)
     try:
         generator.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
         mean_colour = state["mean_colour"].float().reshape(3, 1, 1)

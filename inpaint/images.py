@@ -6,14 +6,15 @@ A picture is RGB in [0, 1], float32, [3, height, width]; a mask is 1 in the hole
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from PIL import Image, ImageOps
+from jaxtyping import Float, Shaped, UInt8
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from inpaint.errors import UserError
@@ -33,11 +34,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def to_tensor(image: Image.Image) -> Float[Tensor, "3 height width"]:
     """An RGB Pillow image as a picture in [0, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float() / 255
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous() / 255
 
 
-def read_picture(path: str | Path) -> Float[Tensor, "3 height width"]:
-    """The picture in a file, upright, as RGB in [0, 1], whatever the file holds (grey, palette, CMYK, 16-bit, alpha).
+def read_pixels(path: str | Path) -> UInt8[Tensor, "3 height width"]:
+    """The picture in a file, upright, as 8-bit RGB, whatever the file holds (grey, palette, CMYK, 16-bit, alpha).
 
     Raises:
         UserError: the file is missing, is no picture, is cut short, or declares more pixels than Pillow's bound.
@@ -46,7 +47,11 @@ def read_picture(path: str | Path) -> Float[Tensor, "3 height width"]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                return to_tensor(to_rgb(image))
+                upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+                if image.format == "JPEG" and image.mode in ("RGB", "L") and upright:
+                    with suppress(ValueError):  # the same pixels as Pillow's, sooner; what it refuses is left to Pillow
+                        return torch.from_numpy(simplejpeg.decode_jpeg(Path(path).read_bytes())).permute(2, 0, 1)
+                return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -55,17 +60,29 @@ def read_picture(path: str | Path) -> Float[Tensor, "3 height width"]:
         raise UserError(f"{path} cannot be read as a picture: {error or type(error).__name__}") from None
 
 
+def read_picture(path: str | Path) -> Float[Tensor, "3 height width"]:
+    """The same in [0, 1]. Raises as `read_pixels` does."""
+    return read_pixels(path).contiguous() / 255
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it on success and removed on failure: no half-written files."""
+    """A temporary path beside `path`, renamed onto it on success and removed on failure: no half-written files.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written to.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror or error}.") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def write_picture(picture: Float[Tensor, "3 height width"], path: str | Path) -> None:
@@ -76,9 +93,9 @@ def write_picture(picture: Float[Tensor, "3 height width"], path: str | Path) ->
 
 
 def resize(
-    picture: Float[Tensor, "batch channels height width"], size: tuple[int, int]
-) -> Float[Tensor, "batch channels new_height new_width"]:
-    """Bilinear, antialiased when shrinking."""
+    picture: Shaped[Tensor, "batch channels height width"], size: tuple[int, int]
+) -> Shaped[Tensor, "batch channels new_height new_width"]:
+    """Bilinear, antialiased when shrinking; of 8-bit values as well, which is faster, and rounded."""
     if picture.shape[-2:] == size:
         return picture
     return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
@@ -118,21 +135,58 @@ def seamless(
     picture: Float[Tensor, "batch 3 height width"],
     filled: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
-    reach: float = 2.0,
+    reach: int = 4,
 ) -> Float[Tensor, "batch 3 height width"]:
     """The filled picture with no step at the hole's border: seamless cloning (Perez et al. 2003), screened.
 
-    A correction takes the pixels on the hole's border to the mean of their known neighbours, and fades inside by e
-    every `reach` pixels: (laplacian - 1 / reach^2) c = 0. Unscreened, one wrong colour at the border would tint the
-    whole hole.
+    A correction c inside the hole makes the step between a pixel of the hole and a known neighbour as small as c's own
+    steps allow, and fades inside by e every `reach` pixels: it minimises the sum of squared differences of c between
+    neighbours (on a known neighbour, c is what the filled pixel lacks there) and of c^2 / reach^2. Unscreened, one
+    wrong colour at the border would tint the whole hole. Optimised pixels are noisiest at the border: the steps from
+    the outermost to those behind them, too, lose a third.
     """
-    known = neighbours(1 - mask) * mask  # how many known neighbours
-    border = (known > 0).to(mask.dtype)
-    mismatch = (neighbours(picture * (1 - mask)) / known.clamp(min=1) - filled) * border
-    correction = mismatch
-    for _ in range(round(8 * reach)):  # Jacobi: by then it has faded to nothing
-        correction = mismatch + (mask - border) * neighbours(correction) / (4 + reach**-2)
-    return composite(picture, (filled + correction).clamp(0, 1), mask)
+    rows, columns = mask.amax((0, 1, 3)).nonzero().flatten(), mask.amax((0, 1, 2)).nonzero().flatten()
+    if not len(rows):
+        return picture
+    down, across = (slice(max(int(line[0]) - 1, 0), int(line[-1]) + 2) for line in (rows, columns))
+    box = (..., down, across)
+    near, hole = picture[box], mask[box]
+    known = neighbours(1 - hole)
+    pull = neighbours(near * (1 - hole)) - known * filled[box]
+    outermost = hole * (known > 0)
+    behind = hole - outermost
+    for one, other in ((outermost, behind), (behind, outermost)):
+        pull += one / 3 * (neighbours(other * filled[box]) - neighbours(other) * filled[box])
+    degree = neighbours(torch.ones_like(hole)) + reach**-2
+    correction = torch.zeros_like(near)
+    for _ in range(16 * reach):  # Jacobi: by then what is left to spread has faded
+        correction = hole * (neighbours(correction) + pull) / degree
+    out = picture.clone()
+    out[box] = composite(near, (filled[box] + correction).clamp(0, 1), hole)
+    return out
+
+
+def diffuse(
+    picture: Float[Tensor, "batch channels height width"], mask: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch channels height width"]:
+    """The picture with its hole filled smoothly: about the solution of Laplace's equation.
+
+    From coarse to fine: the hole of the picture at half the size, filled likewise and doubled, then a few Jacobi
+    steps. What stands in the hole is not looked at; with no known pixel at all it becomes 0.
+    """
+    known = picture * (1 - mask)
+    if max(picture.shape[-2:]) == 1:
+        return known
+    shown = F.avg_pool2d(1 - mask, 2, ceil_mode=True)
+    half = F.avg_pool2d(known, 2, ceil_mode=True) / shown.clamp(min=1e-6)
+    doubled = F.interpolate(
+        diffuse(half, (shown == 0).to(mask.dtype)), size=picture.shape[-2:], mode="bilinear", align_corners=False
+    )
+    share = mask / neighbours(torch.ones_like(mask[:1]))
+    filled = torch.addcmul(known, mask, doubled)
+    for _ in range(4):
+        filled = torch.addcmul(known, share, neighbours(filled))
+    return filled
 
 
 def middle(x: Float[Tensor, "*rest height width"]) -> Float[Tensor, "*rest half_height half_width"]:

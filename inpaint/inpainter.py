@@ -1,29 +1,30 @@
 """Both stages for one picture of any size with holes of any shape: what the command and every other front end share."""
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from inpaint.configuration import read_preset
+from inpaint.configuration import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE, read_preset
 from inpaint.errors import UserError
-from inpaint.first_stage import first_stage
+from inpaint.first_stage import Given, first_stage
 from inpaint.images import composite, resize, resize_masked, write_picture
 from inpaint.photos import (
-    MAX_PIXELS,
     Photo,
     array_mask,
     blend,
     checked_mask,
     from_image,
     from_rgb,
+    from_tensor,
     marks,
     read_mask,
     read_photo,
@@ -32,17 +33,14 @@ from inpaint.photos import (
 )
 from inpaint.refinement.features import Box, load_vgg
 from inpaint.refinement.patches import geometry
-from inpaint.refinement.pyramid import SMALLEST, Report, Settings, refine
-from inpaint.removal import Piece, Window, pieces, scales_of, soften, span
+from inpaint.refinement.pyramid import SMALLEST, Progress, Report, Settings, refine
+from inpaint.removal import Piece, Window, calmed, pieces, scales_of, soften, span
 
-DILATE = 8  # pixels: objects have soft edges and shadows
-FEATHER = 4  # pixels
-MAX_SIDE = 2048  # pixels of a window
 SURROUNDINGS = 256  # pixels around a hole in which its texture is looked for
-NOISE = 0.05  # standard deviation, of what another seed adds to the prediction
+OUT_OF_MEMORY = re.compile("can't allocate memory|bad_alloc|out of memory|ALLOC_FAILED")  # as torch and others say it
+NOISE = 0.1  # standard deviation, of what another seed adds to the prediction
 
 PictureLike = str | Path | Image.Image | np.ndarray | Tensor
-Progress = Callable[[float], None]
 
 
 @dataclass
@@ -97,6 +95,7 @@ class Inpainter:
         seed: 0 starts from the prediction itself; any other adds a little noise to it, for another fill.
         device: auto, cpu, cuda, cuda:<n> or mps.
         max_side: windows with more pixels a side are refined at this size and enlarged; time and memory grow with it.
+        max_pixels: files that declare more are refused.
 
     Raises:
         UserError: a choice that there is not; a file that cannot be read; a device that is not there.
@@ -115,14 +114,21 @@ class Inpainter:
         seed: int = 0,
         device: str = "auto",
         max_side: int = MAX_SIDE,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if max_side < 128:
             raise UserError(f"max_side is {max_side}, but has to be at least 128 pixels.")
         values = read_preset(preset) | ({} if alpha is None else {"alpha": alpha})
         self.settings = Settings(**values)
-        self.seed, self.max_side = seed, max_side
+        if not np.isfinite(self.settings.alpha):
+            raise UserError(f"alpha is {alpha}, but has to be a finite number.")
+        if not 0 <= seed < 2**63:
+            raise UserError(f"seed is {seed}, but has to be at least 0 and below 2 to the power of 63.")
+        self.seed, self.max_side, self.max_pixels = seed, max_side, max_pixels
         self.device = find_device(device)
-        self.first_stage = first_stage(content)
+        self.first_stage = first_stage(content, max_pixels)
+        if isinstance(self.first_stage, Given):  # a picture has no grid to be smoothed away
+            self.settings = replace(self.settings, smooth=0)
         self.vgg = load_vgg().on(self.device)
         self.weight_files = self.vgg.weight_files | self.first_stage.weight_files
 
@@ -134,14 +140,13 @@ class Inpainter:
         invert: bool = False,
         dilate: int = DILATE,
         feather: int = FEATHER,
-        max_pixels: int = MAX_PIXELS,
     ) -> Image.Image:
         """The photo, upright, with what the mask marks filled; every pixel outside is as it was.
 
         Args:
             photo: a file, a Pillow image, an array [height, width] or [height, width, channels] of 8 or 16 bits or of
-                floats in [0, 1], or a tensor [3, height, width] in [0, 1].
-            mask: what is white is filled: any of these, of the photo's size.
+                floats in [0, 1], or a tensor [channels, height, width] of the same.
+            mask: what is white is filled: any of these, of the photo's size, or an array of bool or of 0 and 1.
             invert: what is black is filled.
             dilate: pixels by which what is marked is enlarged.
             feather: pixels over which, beyond that, the fill fades into the photo.
@@ -152,8 +157,8 @@ class Inpainter:
         Raises:
             UserError: photo or mask cannot be read, sizes differ, the mask is empty or full, memory does not suffice.
         """
-        own = as_photo(photo, max_pixels)
-        marked = as_mask(mask, own.size, invert, max_pixels)
+        own = as_photo(photo, self.max_pixels)
+        marked = as_mask(mask, own.size, invert, self.max_pixels)
         return self.fill_photo(own, marked, dilate=dilate, feather=feather)[0].to_image()
 
     def fill_photo(
@@ -177,38 +182,54 @@ class Inpainter:
                 raise UserError(f"{name} is {value}, but has to be at least 0 pixels.")
         checked_mask(marked, photo.size, "The mask")
         weights = soften(marked, dilate, feather)
-        unknown = weights > 0
-        if unknown.all():
+        if weights.all():
             raise UserError(
                 f"With {dilate} pixels of --dilate and {feather} of --feather the mask covers the whole photo, which "
                 "leaves nothing to fill from: lower them, or mark less."
             )
-        todo = pieces(unknown)
-        work = np.cumsum([0.0, *(effort(piece) for piece in todo)])
-        work /= work[-1]
-        pixels, holes = photo.pixels.copy(), []
         try:
-            for number, piece in enumerate(todo):
-
-                def done(share: float, start: float = work[number], end: float = work[number + 1]) -> None:
-                    if progress is not None:
-                        progress(float(start + share * (end - start)))
-
-                folder = intermediates / f"hole_{number + 1:03}" if intermediates else None
-                filled, hole = self._fill_piece(pixels, photo.mode, unknown, piece, done, folder)
-                at = span(piece.box)
-                colours = pixels[at][..., : photo.colours]
-                colours[:] = blend(colours, from_rgb(filled, photo.mode), weights[at] * piece.own)
-                unknown[at] &= ~piece.own  # from now on a part of the picture
-                holes.append(hole)
-                done(1.0)
+            return self._fill_holes(photo, weights, progress, intermediates)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            if isinstance(error, MemoryError | torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise UserError(
                     "Memory does not suffice: lower --max-side (max_side), which bounds the part of the photo that is "
                     f"worked on at once (now {self.max_side} pixels a side)."
                 ) from None
             raise
+
+    def _fill_holes(
+        self,
+        photo: Photo,
+        weights: UInt8[np.ndarray, "height width"],
+        progress: Progress | None,
+        intermediates: Path | None,
+    ) -> tuple[Photo, list[Hole]]:
+        unknown = weights > 0
+        # The refinement's cost is that of the box around all that is unknown in its window. Thin holes can be hundreds,
+        # so the first stage fills them all before, and each is alone when its turn comes.
+        todo = pieces(unknown)
+        steps = [(piece, None) for piece in todo if piece.thin] + [(piece, self._settings_for(piece)) for piece in todo]
+        work = np.cumsum([0.0, *(effort(piece, settings is not None) for piece, settings in steps)])
+        work /= work[-1]
+        pixels = photo.pixels.copy()
+        holes: list[Hole] = []
+        for number, (piece, settings) in enumerate(steps):
+
+            def done(share: float, start: float = work[number], end: float = work[number + 1]) -> None:
+                if progress is not None:
+                    progress(float(start + share * (end - start)))
+
+            at = span(piece.box)
+            unknown[at] |= piece.own
+            folder = intermediates / f"hole_{len(holes) + 1:03}" if intermediates and settings else None
+            filled, hole = self._fill_piece(pixels, photo.mode, unknown, piece, settings, done, folder)
+            share = weights[at] if settings else np.full(piece.own.shape, 255, dtype=np.uint8)
+            new = blend(photo.pixels[at][..., : photo.colours], from_rgb(filled, photo.mode), share)
+            pixels[at][..., : photo.colours][piece.own] = new[piece.own]
+            unknown[at] &= ~piece.own  # from now on a part of the picture
+            if settings:
+                holes.append(hole)
+            done(1.0)
         return photo.with_pixels(pixels), holes
 
     def _fill_piece(
@@ -217,10 +238,11 @@ class Inpainter:
         mode: str,
         unknown: Bool[np.ndarray, "height width"],
         piece: Piece,
+        settings: Settings | None,
         progress: Progress,
         folder: Path | None,
     ) -> tuple[Float[Tensor, "1 3 rows columns"], Hole]:
-        """The piece's box, filled."""
+        """The piece's box, filled; without settings by the first stage alone."""
         window = Window.around(piece.box)
         picture = to_rgb(window.cut(pixels), mode).to(self.device)
         mask = torch.from_numpy(window.cut(unknown)).float()[None, None].to(self.device)
@@ -231,8 +253,10 @@ class Inpainter:
         began = time.perf_counter()
         prediction = self.first_stage(picture, mask, window, unknown.shape)
         if self.seed:
-            noise = torch.randn(prediction.shape, generator=torch.Generator().manual_seed(self.seed))
-            prediction = (prediction + NOISE * noise.to(prediction)).clamp(0, 1)
+            generator = torch.Generator().manual_seed(self.seed)
+            blots = torch.randn(1, 3, 16, 16, generator=generator)  # so coarse that no smoothing takes them away
+            noise = resize(blots, (prediction.shape[-2], prediction.shape[-1])).to(prediction)
+            prediction = (prediction + NOISE * noise).clamp(0, 1)
         content_seconds = time.perf_counter() - began
 
         at = Box(
@@ -247,8 +271,12 @@ class Inpainter:
         inside = scaled(window.within(unknown.shape, int(SMALLEST / ratio) + 1), ratio)
         inside = scaled(at, ratio).grown(SURROUNDINGS, (side, side)).intersection(inside)
         enlarged = composite(picture, resize(prediction, (side, side)), mask)
-        filled, scales = self._refine(inside.of(picture), inside.of(mask), inside.of(enlarged), progress, folder)
-        inside.of(enlarged).copy_(filled)
+        scales: list[Report] = []
+        if settings is not None:
+            given = inside.of(picture), inside.of(mask), inside.of(enlarged)
+            filled, scales = self._refine(*given, settings, progress, folder)
+            inside.of(enlarged).copy_(filled)
+            enlarged = calmed(enlarged, mask)
         if folder is not None:
             white = composite(picture, torch.ones_like(picture), mask)
             for name, x in (("input", white), ("prediction", prediction), ("filled", enlarged)):
@@ -258,25 +286,38 @@ class Inpainter:
         hole = Hole(box, (window.left, window.top, window.side), side, content_seconds, scales)
         return at.of(resize(enlarged, (window.side, window.side))), hole
 
+    def _settings_for(self, piece: Piece) -> Settings:
+        """The preset's; for a thin piece only its finest layers: the others' patches are as large as the piece."""
+        if not piece.thin:
+            return self.settings
+        finest = min(self.vgg.strides[layer] for layer in self.settings.layers)
+        return replace(
+            self.settings, layers=tuple(name for name in self.settings.layers if self.vgg.strides[name] == finest)
+        )
+
     def _refine(
-        self, picture: Tensor, mask: Tensor, prediction: Tensor, progress: Progress, folder: Path | None
+        self,
+        picture: Tensor,
+        mask: Tensor,
+        prediction: Tensor,
+        settings: Settings,
+        progress: Progress,
+        folder: Path | None,
     ) -> tuple[Float[Tensor, "1 3 height width"], list[Report]]:
         """Stage 2, in as many scales as the hole leaves patches to learn from at; with none, the prediction."""
         scales = scales_of(max(picture.shape[-2:]))
-        while scales and not self._can_learn(picture, mask, scales):
+        while scales and not self._can_learn(picture, mask, settings.layers, scales):
             scales -= 1
         if not scales:
             return composite(picture, prediction, mask), []
-        costs = np.cumsum([0.0, *(4.0**scale for scale in range(scales))])
 
         def after(number: int, report: Report, result: Tensor) -> None:
-            progress(costs[number + 1] / costs[-1])
             if folder is not None:
                 write_picture(result[0], folder / f"scale_{report.size[1]}.png")
 
-        return refine(picture, mask, prediction, self.vgg, replace(self.settings, scales=scales), after)
+        return refine(picture, mask, prediction, self.vgg, replace(settings, scales=scales), after, progress)
 
-    def _can_learn(self, picture: Tensor, mask: Tensor, scales: int) -> bool:
+    def _can_learn(self, picture: Tensor, mask: Tensor, layers: Sequence[str], scales: int) -> bool:
         """Whether every scale has the pixels and the clear patches that the refinement needs."""
         for level in range(scales):
             size = (picture.shape[-2] >> level, picture.shape[-1] >> level)
@@ -284,7 +325,7 @@ class Inpainter:
                 return False
             _, hole = resize_masked(picture, mask, size) if level else (picture, mask)
             try:
-                for layer in self.settings.layers:
+                for layer in layers:
                     geometry(hole[0], self.vgg.strides[layer])
             except UserError:
                 return False
@@ -295,9 +336,9 @@ def scaled(box: Box, ratio: float) -> Box:
     return Box(*(round(edge * ratio) for edge in box))
 
 
-def effort(piece: Piece) -> float:
+def effort(piece: Piece, refined: bool) -> float:
     """About in proportion to the time that a piece takes."""
-    return 128**2 + max(piece.box.size) ** 2
+    return (128**2 + max(piece.box.size) ** 2) * (1 if refined else 0.03)
 
 
 def find_device(name: str) -> torch.device:
@@ -327,7 +368,9 @@ def as_photo(photo: PictureLike, max_pixels: int) -> Photo:
     if isinstance(photo, Image.Image):
         return upright(from_image(photo))
     if isinstance(photo, Tensor):
-        photo = photo.detach().cpu().movedim(-3, -1).numpy() if photo.ndim == 3 else photo.detach().cpu().numpy()
+        photo = from_tensor(photo.movedim(-3, -1) if photo.ndim == 3 else photo)
+    if not isinstance(photo, np.ndarray):
+        raise UserError(f"The photo is a {type(photo).__name__}: give a path, a Pillow image, an array or a tensor.")
     pixels = photo[..., None] if photo.ndim == 2 else photo
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(pixels.shape[-1]) if pixels.ndim == 3 else None
     if mode is None or not pixels.size:
@@ -338,6 +381,8 @@ def as_photo(photo: PictureLike, max_pixels: int) -> Photo:
     if pixels.dtype.kind == "f":
         if not np.isfinite(pixels).all():
             raise UserError("The photo holds values that are not finite (NaN or infinity).")
+        if pixels.max() > 1.5:  # a network's result may be a little above 1
+            raise UserError(f"The photo's floats go up to {pixels.max():g}, but have to lie in [0, 1].")
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise UserError(f"The photo's values are {pixels.dtype}: give uint8, uint16 or floats in [0, 1].")

@@ -3,12 +3,35 @@
 import netrc
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
+
+from inpaint.errors import first_line
+
+
+class Logger(WandbLogger):
+    """Lightning's, except that W&B stops no run: where it cannot start it goes offline, where it cannot write, off."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        while self._experiment is None:
+            try:
+                return super().experiment  # starts W&B
+            except Exception as error:  # whatever it meets
+                mode = self._wandb_init.get("mode")
+                if mode == "disabled":
+                    raise
+                self._wandb_init["mode"] = "disabled" if mode == "offline" else "offline"
+                how = "without it" if mode == "offline" else "offline"
+                _say(f"W&B could not start ({first_line(error)}): this run is logged {how}.")
+        return self._experiment
 
 
 def wandb_logger(
@@ -20,7 +43,8 @@ def wandb_logger(
     what `wandb login` stored in the netrc file), and offline, with a line that says so, if there is none.
     """
     save_dir = Path(save_dir)
-    save_dir.mkdir(parents=True, exist_ok=True)  # into a folder that is missing, W&B would not write
+    with suppress(OSError):  # W&B will say so
+        save_dir.mkdir(parents=True, exist_ok=True)  # into a folder that is missing, W&B would not write
     # given to wandb.init: Lightning's offline=True would set WANDB_MODE for the later runs of this process too, and
     # W&B itself reads the variable once a process
     mode: dict[str, Any] = {"mode": chosen} if (chosen := os.environ.get("WANDB_MODE")) else {}
@@ -30,7 +54,7 @@ def wandb_logger(
             f"No W&B key found: this run is logged offline. To send it, `wandb login`, then `wandb sync "
             f"{save_dir / 'wandb'}/offline-run-*`."
         )
-    return WandbLogger(
+    return Logger(
         save_dir=str(save_dir),
         project=project,
         name=name,

@@ -3,7 +3,7 @@
 import os
 import struct
 import sys
-import warnings
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageFile, ImageOps, JpegImagePlugin, TiffImagePlugin
 from torch import Tensor
 
+from inpaint.configuration import MAX_PIXELS
 from inpaint.errors import UserError
 from inpaint.images import atomic
 
-MAX_PIXELS = 100_000_000  # more are taken for a bomb, unless one says otherwise
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -41,6 +41,7 @@ ORIENTATION = 0x0112
 DESCRIPTIVE = {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}  # of TIFF's tags; others lay out
 KEPT_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME"}
 PNG_COLOURS = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}
+PILLOWS_BOUND = threading.Lock()  # held while it is lifted
 UPRIGHT = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -133,28 +134,39 @@ def opened(path: str | Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
         UserError: also for whatever goes wrong inside the `with`, in Pillow: a file that is missing, no picture, cut
             short, or larger than `max_pixels`.
     """
-    bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                yield image
-    except (UserError, MemoryError):
+        with header(path) as image:
+            if image.width * image.height > max_pixels:
+                raise UserError(
+                    f"{path} declares {image.width} x {image.height} pixels, more than the {max_pixels} that are read: "
+                    "if it is a picture to be trusted, raise --max-pixels (max_pixels)."
+                )
+            yield image
+    except UserError:
         raise
+    except MemoryError:
+        raise UserError(f"{path} does not fit into memory: make it smaller.") from None
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, and a picture is expected there.") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(
-            f"{path} declares more than {max_pixels} pixels: if it is a picture to be trusted, raise --max-pixels."
-        ) from None
     except Image.UnidentifiedImageError:
         raise UserError(f"{path} is not a picture in a format that can be read.") from None
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
         raise UserError(f"{path} cannot be read as a picture: {error or type(error).__name__}") from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = bound
+
+
+def header(path: str | Path) -> ImageFile.ImageFile:
+    """A picture file whose pixels have not been read, however many it declares.
+
+    Pillow's own bound holds for the whole process, so it is lifted for this moment only.
+    """
+    with PILLOWS_BOUND:
+        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = bound
 
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -199,6 +211,8 @@ def from_image(image: Image.Image, path: str | Path = "The picture") -> Photo:
 def converted(image: Image.Image, mode: str) -> Image.Image:
     """In another mode, but still knowing what it was read from."""
     result = image.convert(mode)
+    if image.mode == "LAB":  # whose profile tells nothing of RGB
+        result.info.pop("icc_profile", None)
     result.format = image.format
     return result
 
@@ -206,9 +220,9 @@ def converted(image: Image.Image, mode: str) -> Image.Image:
 def described(image: Image.Image, path: str | Path, pixels: np.ndarray, mode: str) -> Photo:
     """The pixels with all that the image says beside them."""
     info = {key: image.info[key] for key in ("icc_profile", "xmp", "dpi", "comment") if image.info.get(key)}
-    jpeg = {}
+    jpeg: dict[str, Any] = {}
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        jpeg = {"qtables": image.quantization, "progressive": bool(image.info.get("progressive"))}
+        jpeg = {"qtables": image.quantization}  # not "progressive": Pillow cannot write large ones of high quality
         if (sampling := JpegImagePlugin.get_sampling(image)) >= 0:
             jpeg["subsampling"] = sampling
     exif = image.info.get("exif", b"")
@@ -276,10 +290,11 @@ def check_target(path: Path, overwrite: bool) -> None:
     Raises:
         UserError: the extension names no format that can be written, the file exists, or its folder cannot be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UserError(f"{path} has an extension that cannot be written: choose one of {', '.join(FORMATS)}.")
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the name of a file.")
+    if path.suffix.lower() not in FORMATS:
+        problem = "an extension that cannot be written" if path.suffix else "no extension, and is no folder that exists"
+        raise UserError(f"{path} has {problem}: choose one of {', '.join(FORMATS)}.")
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists already: give another name with -o, or --overwrite.")
     check_folder(path.parent)
@@ -315,7 +330,7 @@ def write_photo(photo: Photo, path: Path) -> None:
         UserError: it cannot be written; nothing is changed then.
     """
     kind = FORMATS[path.suffix.lower()]
-    with writing(path) as beside:
+    with atomic(path) as beside:
         if kind == "PNG":
             beside.write_bytes(encode_png(photo))
             return
@@ -336,16 +351,6 @@ def write_photo(photo: Photo, path: Path) -> None:
 
 def shallow(pixels: np.ndarray) -> np.ndarray:
     return to_8_bit(pixels) if pixels.dtype == np.uint16 else pixels
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """`atomic`, whose failures are told in a sentence."""
-    try:
-        with atomic(path) as beside:
-            yield beside
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error.strerror or error}.") from None
 
 
 # PNG, because Pillow reads and writes at most 8 bits of colour
@@ -447,13 +452,13 @@ def read_mask(
         UserError: the file cannot be read, has another size, or marks nothing or everything.
     """
     with opened(path, max_pixels) as image:
-        upright_image = ImageOps.exif_transpose(image)
-        marked = marks(upright_image)
+        marked = marks(image)
     return checked_mask(~marked if invert else marked, size, str(path))
 
 
 def marks(image: Image.Image) -> Bool[np.ndarray, "height width"]:
-    """The pixels of a Pillow image that count as white (see `read_mask`)."""
+    """The pixels of a Pillow image, upright, that count as white (see `read_mask`)."""
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         return np.asarray(image) >= 32768
     if image.mode == "F":
@@ -466,19 +471,32 @@ def marks(image: Image.Image) -> Bool[np.ndarray, "height width"]:
     return np.asarray(image.convert("RGB").convert("L")) >= 128
 
 
+def from_tensor(values: Tensor) -> np.ndarray:
+    values = values.detach().cpu()
+    return (values.float() if values.is_floating_point() else values).numpy()  # numpy knows no bfloat16
+
+
 def array_mask(mask: Any) -> Bool[np.ndarray, "height width"]:
-    """What an array or tensor marks: bool, 0 and 1, floats from 0.5 up, or integers from half their range up."""
-    values = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
-    values = values.squeeze()
-    if values.ndim != 2:
+    """What an array or tensor marks: bool, 0 and 1, floats from 0.5 up, or integers from half their range up.
+
+    Of three channels (first in a tensor, last in an array) two have to be marked.
+    """
+    values = from_tensor(mask) if isinstance(mask, Tensor) else np.asarray(mask)
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"The mask is a {type(mask).__name__}: give a path, a Pillow image, an array or a tensor.")
+    if values.ndim == 4 and len(values) == 1:
+        values = values[0]
+    if values.ndim == 3:
+        values = values if isinstance(mask, Tensor) or len(values) == 1 else np.moveaxis(values, -1, 0)
+    if values.ndim != 2 and not (values.ndim == 3 and len(values) in (1, 3)):
         raise UserError(f"The mask has the shape {np.shape(mask)}, but rows and columns are expected.")
-    if values.dtype == bool:
-        return values
     if values.dtype.kind == "f":
-        return values >= 0.5
-    if values.max(initial=0) <= 1:
-        return values > 0
-    return values > np.iinfo(values.dtype if values.dtype.itemsize < 4 else np.uint8).max // 2
+        marked = values >= 0.5
+    elif values.max(initial=0) <= 1:
+        marked = values > 0
+    else:
+        marked = values > np.iinfo(values.dtype if values.dtype.itemsize < 4 else np.uint8).max // 2
+    return marked if marked.ndim == 2 else marked.mean(0) > 0.5
 
 
 def boxes_mask(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:

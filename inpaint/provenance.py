@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +28,7 @@ DEPENDENCIES = (
     "rich",
     "typer",
     "scipy",
+    "simplejpeg",
     "platformdirs",
     "scikit-image",
 )
@@ -59,6 +61,20 @@ def sha256(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def peak_memory() -> int | None:
+    """The most main memory that this process held so far, in bytes; None where the system does not say (Windows)."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux hands ru_maxrss on to started programs: a small one would show what its parent held
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def record(folder: str | Path, config_yaml: str, weights: Mapping[str, Path | str]) -> None:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
-from scipy import ndimage, sparse
-from scipy.sparse.linalg import spsolve
+from scipy import ndimage
 from torch import Tensor
 
 from inpaint.refinement.features import Box
@@ -21,6 +21,7 @@ CELL = 16  # pixels: holes in the same or neighbouring cells of such a grid are 
 EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
 SMALLEST_WINDOW = 128  # pixels; the content network's own size
 SMALLEST_PIECE = 112  # pixels: thin holes are not cut shorter than this
+THIN = 32  # pixels: a hole less thick than this (a speck, a scratch, writing) hides little structure
 CONTEXT = 16 / 7  # a window's side in sides of its hole: at 128 pixels the hole is 56, as in the Context Encoder
 
 
@@ -34,6 +35,10 @@ class Piece(NamedTuple):
 
     box: Box
     own: Bool[np.ndarray, "rows columns"]
+
+    @property
+    def thin(self) -> bool:
+        return thickness(self.own) < THIN
 
 
 class Window(NamedTuple):
@@ -138,10 +143,10 @@ def pieces(hole: Bool[np.ndarray, "height width"]) -> list[Piece]:
 
 
 def thickness(own: Bool[np.ndarray, "rows columns"]) -> int:
-    """The diameter, in pixels, of about the largest disc that fits into the hole."""
+    """The diameter, in pixels, of about the largest disc that fits into the hole; 0 if there is none."""
     step = -(-max(own.shape) // 512)  # a rough answer will do, and is quick
     inside = ndimage.distance_transform_edt(np.pad(own[::step, ::step], 1))
-    return max(1, int(2 * step * inside.max()))
+    return int(2 * step * inside.max())
 
 
 def soften(marked: Bool[np.ndarray, "height width"], dilate: int, feather: int) -> UInt8[np.ndarray, "height width"]:
@@ -162,62 +167,23 @@ def soften(marked: Bool[np.ndarray, "height width"], dilate: int, feather: int) 
     return weights
 
 
-def cloned(
-    prediction: Float[Tensor, "batch 3 height width"],
-    picture: Float[Tensor, "batch 3 height width"],
-    mask: Float[Tensor, "batch 1 height width"],
-) -> Float[Tensor, "batch 3 height width"]:
-    """The prediction, in the hole, shifted smoothly so that it meets the picture at the hole's border.
-
-    Seamless cloning (Pérez, Gangnet and Blake 2003, equation 4): the picture minus the prediction, on the known pixels
-    next to the hole, is continued into the hole by Laplace's equation and added. Nothing flows through the picture's
-    own border. A hole with no known pixel around it keeps the prediction; outside the hole the result is the picture.
-    """
-    result = [
-        torch.from_numpy(_cloned(*(x.cpu().double().permute(1, 2, 0).numpy() for x in item)))
-        for item in zip(prediction, picture, mask, strict=True)
-    ]
-    return torch.stack(result).permute(0, 3, 1, 2).to(prediction)
-
-
-def _cloned(prediction: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    hole = mask[..., 0] > 0
-    result = np.where(hole[..., None], prediction, picture)
-    # a connected part of the hole with nothing known around it has no solution
-    parts, count = ndimage.label(hole)
-    touched = ndimage.binary_dilation(~hole) & hole
-    solvable = hole & np.isin(parts, np.unique(parts[touched])) if count else hole
-    if not solvable.any():
-        return result
-    number = np.full(hole.shape, -1)
-    unknowns = int(solvable.sum())
-    number[solvable] = np.arange(unknowns)
-    difference = picture - prediction
-    degree, right = np.zeros(unknowns), np.zeros((unknowns, picture.shape[-1]))
-    rows, columns = [], []
-    for here, there in (
-        (np.s_[1:, :], np.s_[:-1, :]),
-        (np.s_[:-1, :], np.s_[1:, :]),
-        (np.s_[:, 1:], np.s_[:, :-1]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-    ):
-        inside = solvable[here]
-        mine, neighbour, known = number[here][inside], number[there][inside], ~hole[there][inside]
-        degree[mine] += 1
-        right[mine[known]] += difference[there][inside][known]
-        rows.append(mine[~known])
-        columns.append(neighbour[~known])
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    links = sparse.coo_matrix((np.full(len(row), -1.0), (row, column)), shape=(unknowns, unknowns))
-    solved = spsolve((links + sparse.diags(degree)).tocsc(), right)
-    result[solvable] += solved.reshape(right.shape)
-    return result
-
-
-def membrane(
+def calmed(
     picture: Float[Tensor, "batch 3 height width"], mask: Float[Tensor, "batch 1 height width"]
 ) -> Float[Tensor, "batch 3 height width"]:
-    """The picture with its hole filled as smoothly as can be; the mean of the known pixels where nothing is near."""
-    known = 1 - mask
-    mean = (picture * known).sum((-2, -1), keepdim=True) / known.sum((-2, -1), keepdim=True).clamp(min=1)
-    return cloned(mean.expand_as(picture), picture, mask)
+    """The picture with the hole's colours, not its brightness, smoothed over a pixel or two and held within known ones.
+
+    VGG hardly minds coloured noise, photographs have none: most JPEGs keep colour at half the resolution. What a colour
+    is beyond grey is each channel minus the luma (ITU-R BT.601); a hole in a grey picture is grey.
+    """
+    luma = torch.tensor([0.299, 0.587, 0.114]).to(picture).view(1, 3, 1, 1)
+    grey = (luma * picture).sum(1, keepdim=True)
+    colour = picture - grey
+    if mask.all():
+        return picture
+    low = torch.where(mask > 0, torch.inf, colour).amin((2, 3), keepdim=True)
+    high = torch.where(mask > 0, -torch.inf, colour).amax((2, 3), keepdim=True)
+    weights = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]).to(picture) / 16  # about a Gaussian of one pixel
+    smooth = F.pad(colour, (2, 2, 2, 2), mode="replicate")
+    for shape in ((1, 1, 1, 5), (1, 1, 5, 1)):
+        smooth = F.conv2d(smooth, weights.view(shape).expand(3, *shape[1:]), groups=3)
+    return torch.where(mask > 0, (grey + smooth.clamp(low, high)).clamp(0, 1), picture)

@@ -1,12 +1,17 @@
 import json
+import signal
+import struct
 import subprocess
 import sys
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from inpaint import fill as command
@@ -114,6 +119,19 @@ def test_a_turned_photo_is_filled_as_it_is_seen(run, tmp_path, depth):
         assert (image.getexif()[0x0112], image.getexif()[0x010F]) == (1, "maker")
 
 
+def test_a_hole_without_texture_around_is_told(run, photo):
+    result = run(photo, "--box", "4,4,106,86", "--dilate", 0)
+    assert result.exit_code == 0
+    assert "photo.png: 1 hole(s) with too little around" in result.stderr
+
+
+def test_home_is_found(run, photo, mask, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = run("~/photo.png", "--mask=~/mask.png", "-o", "~/out.png")
+    assert result.exit_code == 0, result.output
+    assert "out.png" in files(tmp_path)
+
+
 def test_a_folder_run_goes_on_where_it_stopped(run, tmp_path, mask):
     photos, masks, out = tmp_path / "photos", tmp_path / "masks", tmp_path / "filled"
     photos.mkdir()
@@ -139,6 +157,31 @@ def test_a_folder_run_goes_on_where_it_stopped(run, tmp_path, mask):
 
     result = run(photos, "--mask", mask, "-o", tmp_path / "again")  # one mask for all
     assert "3 filled, 0 skipped, 0 failed" in result.output
+
+
+def test_what_lies_beside_the_photos_is_not_filled(run, tmp_path, monkeypatch):
+    """The mask, hidden files; and the folder that one is in can be given as a dot."""
+    (tmp_path / "walk").mkdir()
+    monkeypatch.chdir(tmp_path / "walk")
+    Image.fromarray(picture()).save("a.png")
+    Image.fromarray(disc()).save("mask.png")
+    for name in ("._a.png", ".a.123.part.png"):
+        (tmp_path / "walk" / name).write_text("no picture")
+    result = run(".", "--mask", "mask.png")
+    assert result.exit_code == 0, result.output
+    assert "1 filled, 0 skipped, 0 failed" in result.output
+    assert files(tmp_path / "walk_filled") == ["a.png"]
+
+
+def test_a_report_is_renewed_by_a_folder_run_and_where_asked(run, photo, mask, tmp_path):
+    (tmp_path / "photos").mkdir()
+    photo.rename(tmp_path / "photos" / "a.png")
+    report = tmp_path / "report.json"
+    for source, more in (("photos", ()), ("photos", ()), ("photos/a.png", ("--overwrite",))):
+        report.write_text("old")
+        result = run(tmp_path / source, "--mask", mask, "--report", report, *more)
+        assert result.exit_code == 0, result.output
+        assert json.loads(report.read_text())["versions"]
 
 
 def test_interrupting_keeps_what_is_finished(run, tmp_path, mask, monkeypatch):
@@ -175,6 +218,11 @@ def broken(tmp_path):
     Image.fromarray(picture(channels=4)).save(tmp_path / "clear.png")
     (tmp_path / "holder").mkdir()
     (tmp_path / "code.ckpt").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85R.")
+    save_file({"generator.encoder.0.0.weight": torch.ones(4, 3, 4, 4)}, tmp_path / "other.safetensors")
+    head = struct.pack(">4sLLBBBBB", b"IHDR", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">L", 13) + head + struct.pack(">L", zlib.crc32(head))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IDAT" + bytes(4))
+    (tmp_path / "old.json").write_text("an earlier report")
 
 
 BOX = ("--box", "10,10,30,30")
@@ -187,6 +235,8 @@ BOX = ("--box", "10,10,30,30")
         (["text.png", *BOX], "text.png is not a picture"),
         (["cut.png", *BOX], "cut.png cannot be read"),
         (["photo.png", *BOX, "--max-pixels", "9000"], "--max-pixels"),
+        (["bomb.png", *BOX], "bomb.png declares 100000 x 100000 pixels"),
+        (["photo.png", "--mask", "bomb.png"], "bomb.png declares 100000 x 100000 pixels"),
         (["photo.png"], "Nothing says what to remove"),
         (["photo.png", "--mask", "missing.png"], "missing.png does not exist"),
         (["photo.png", "--mask", "text.png"], "text.png is not a picture"),
@@ -194,6 +244,7 @@ BOX = ("--box", "10,10,30,30")
         (["photo.png", "--mask", "empty.png"], "empty.png is empty"),
         (["photo.png", "--mask", "full.png"], "marks the whole photo"),
         (["photo.png", "--mask", "full.png", "--invert"], "full.png is empty"),
+        (["photo.png", *BOX, "--invert"], "--invert is about masks"),
         (["photo.png", "--mask", "holder"], "is a folder of masks"),
         (["photo.png", "--box", "500,500,600,600"], "outside the photo, which is 110 x 90"),
         (["photo.png", "--box", "30,10,10,30"], "is empty"),
@@ -203,12 +254,21 @@ BOX = ("--box", "10,10,30,30")
         (["photo.png", *BOX, "-o", "photo.png"], "exists already"),
         (["photo.png", *BOX, "-o", "text.png/out.png"], "is a file"),
         (["photo.png", *BOX, "--report", "text.png/report.json"], "is a file"),
+        (["photo.png", *BOX, "--report", "photo.png"], "photo.png is no name for a report"),
+        (["photo.png", *BOX, "--report", "old.json"], "old.json exists already"),
+        (["photo.png", *BOX, "--save-intermediates", "text.png"], "is a file"),
         (["clear.png", *BOX, "-o", "out.jpg"], "has transparency"),
-        (["photo.png", *BOX, "--device", "cuda:9"], "There is no device"),
+        (["photo.png", *BOX, "--device", "cuda"], "There is no device cuda here (0 CUDA devices are)"),
+        (["photo.png", *BOX, "--device", "mps"], "There is no device mps here"),
         (["photo.png", *BOX, "--device", "toaster"], "There is no device"),
         (["photo.png", *BOX, "--preset", "slow"], "There is no preset"),
+        (["photo.png", *BOX, "--alpha", "inf"], "alpha is inf"),
+        (["photo.png", *BOX, "--seed", "-1"], "seed is -1"),
+        (["photo.png", *BOX, "--seed", str(2**70)], f"seed is {2**70}"),
         (["photo.png", *BOX, "--content", "missing.ckpt"], "There is no first stage"),
         (["photo.png", *BOX, "--content", "code.ckpt"], "cannot be read as a checkpoint"),
+        (["photo.png", *BOX, "--content", "other.safetensors"], "other.safetensors holds no content network"),
+        (["photo.png", *BOX, "--content", "bomb.png"], "bomb.png declares"),
         (["photo.png", *BOX, "--content", "large_mask.png"], "must have the photo's size"),
         (["holder", *BOX], "holds no pictures"),
         (["photos", *BOX, "-o", "photos"], "the folder of the photos themselves"),
@@ -220,6 +280,8 @@ def test_mistakes_end_in_a_sentence_and_change_nothing(photo, tmp_path, monkeypa
     (tmp_path / "photos").mkdir()
     Image.fromarray(picture()).save(tmp_path / "photos" / "a.png")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     given = [*arguments] if "--content" in arguments else [*arguments, "--content", str(net)]
     result = CliRunner().invoke(app, given if "--device" in given else [*given, "--device", "cpu"])
@@ -231,28 +293,40 @@ def test_mistakes_end_in_a_sentence_and_change_nothing(photo, tmp_path, monkeypa
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
-def test_an_unwritable_folder_and_a_full_disk(run, photo, tmp_path, monkeypatch):
+def test_an_unwritable_folder(run, photo, tmp_path, monkeypatch):
     from inpaint import photos
 
     monkeypatch.setattr(photos, "os", SimpleNamespace(access=lambda *_: False, W_OK=0, X_OK=0))
     result = run(photo, *BOX, "-o", tmp_path / "out.png")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
-    monkeypatch.undo()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(photos, "encode_png", full)
-    result = run(photo, *BOX, "-o", tmp_path / "out.png")
-    assert result.exit_code == 2
-    assert "out.png could not be written: No space left on device" in result.stderr
     assert files(tmp_path) == ["photo.png"]
+
+
+@pytest.mark.parametrize("option", ["-o", "--save-intermediates"])
+def test_a_full_disk(run, photo, tmp_path, option):
+    """A limit on the size of files stands in for it: no file may have more than 300 bytes."""
+    resource = pytest.importorskip("resource")
+    target = {"-o": "photo.png", "--save-intermediates": "steps"}[option]
+    content, before = photo.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+    try:
+        result = run(photo, *BOX, "--overwrite", option, tmp_path / target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert result.exit_code == 2
+    assert "could not be written: File too large" in result.stderr
+    assert files(tmp_path) == ["photo.png"]
+    assert photo.read_bytes() == content
 
 
 def test_the_module_is_a_command():
     made = subprocess.run([sys.executable, "-m", "inpaint.fill", "--help"], capture_output=True, text=True, check=True)
     assert "--mask" in made.stdout
+    assert "[default: beside the photo]" in made.stdout
+    assert "bool" not in made.stdout
     made = subprocess.run([sys.executable, "-m", "inpaint.fill", "x.png"], capture_output=True, text=True)
     assert made.returncode == 2
     assert made.stderr.startswith("error: Nothing says what to remove")

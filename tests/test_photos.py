@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
 
 from inpaint.errors import UserError
 from inpaint.photos import (
@@ -19,6 +19,7 @@ from inpaint.photos import (
     encode_png,
     from_rgb,
     marks,
+    opened,
     read_mask,
     read_photo,
     target_for,
@@ -189,6 +190,15 @@ def test_jpeg_keeps_its_quality_and_sampling(tmp_path, quality, sampling):
         assert ours.quantization == theirs.quantization
 
 
+def test_a_progressive_jpeg_that_pillow_could_not_write_so_is_written(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFile, "MAXBLOCK", 10**7)
+        Image.fromarray(noise(3, size=(400, 400))).save(tmp_path / "p.jpg", quality=97, subsampling=0, progressive=True)
+    write_photo(read_photo(tmp_path / "p.jpg"), tmp_path / "q.jpg")
+    with Image.open(tmp_path / "p.jpg") as before, Image.open(tmp_path / "q.jpg") as after:
+        assert after.quantization == before.quantization
+
+
 def test_palettes_bits_and_clear_colours_are_resolved(tmp_path):
     palette = image("RGB").quantize(16)
     palette.save(tmp_path / "p.png")
@@ -203,6 +213,25 @@ def test_palettes_bits_and_clear_colours_are_resolved(tmp_path):
     assert np.array_equal(read_photo(tmp_path / "q.png").pixels, clear.pixels)
     image("L").convert("1").save(tmp_path / "bits.png")
     assert read_photo(tmp_path / "bits.png").mode == "L"
+
+
+def test_lab_becomes_rgb_without_its_profile(tmp_path):
+    lab = image("RGB").convert("LAB")
+    lab.save(tmp_path / "p.tif", icc_profile=b"a profile of LAB")
+    photo = read_photo(tmp_path / "p.tif")
+    assert photo.mode == "RGB"
+    assert "icc_profile" not in photo.info
+
+
+def test_a_picture_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    image("RGB").save(tmp_path / "p.png")
+
+    def load(self):
+        raise MemoryError
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    with pytest.raises(UserError, match=r"p\.png does not fit into memory"):
+        read_photo(tmp_path / "p.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK"])
@@ -270,6 +299,13 @@ def test_masks_of_any_kind(tmp_path, kind, invert):
     assert np.array_equal(marks(masks()[kind]), half())
 
 
+def test_a_turned_mask_is_seen_upright(tmp_path):
+    masks()["grey"].rotate(90, expand=True).save(tmp_path / "mask.jpg", exif=exif(6), quality=95)
+    assert np.array_equal(read_mask(tmp_path / "mask.jpg", SIZE), half())
+    with Image.open(tmp_path / "mask.jpg") as image:
+        assert np.array_equal(marks(image), half())
+
+
 @pytest.mark.parametrize(
     "array",
     [
@@ -281,6 +317,11 @@ def test_masks_of_any_kind(tmp_path, kind, invert):
         torch.from_numpy(half())[None].float(),
         torch.from_numpy(half())[None, None].to(torch.uint8) * 255,
         (half() * 255).astype(np.int64),
+        np.repeat(half()[..., None] * np.uint8(255), 3, axis=2),  # as OpenCV reads a mask
+        half()[None] * 1.0,
+        half()[..., None],
+        torch.from_numpy(half()).expand(3, -1, -1).to(torch.bfloat16),
+        half().tolist(),
     ],
 )
 def test_masks_of_any_array(array):
@@ -297,7 +338,10 @@ def test_bad_masks(tmp_path):
     with pytest.raises(UserError, match=r"empty\.png marks the whole photo"):
         read_mask(tmp_path / "empty.png", SIZE, invert=True)
     with pytest.raises(UserError, match="shape"):
-        array_mask(np.ones((4, 5, 3)))
+        array_mask(np.ones((4, 5, 2)))
+    with pytest.raises(UserError, match="The mask is a NoneType"):
+        array_mask(None)
+    assert array_mask(np.ones((1, 3))).shape == (1, 3)  # a picture of one row
 
 
 def test_boxes():
@@ -311,7 +355,7 @@ def test_boxes():
         boxes_mask([(5, 5, 5, 9)], SIZE)
 
 
-def test_files_that_are_no_photos(tmp_path):
+def test_files_that_are_no_photos(tmp_path, monkeypatch):
     def refused(name: str, match: str, max_pixels: int = 10**6) -> None:
         with pytest.raises(UserError, match=match):
             read_photo(tmp_path / name, max_pixels)
@@ -328,9 +372,15 @@ def test_files_that_are_no_photos(tmp_path):
         (tmp_path / name).write_bytes(data[: len(data) // 2])
         refused(name, f"{name} cannot be read")
     Image.new("RGB", (2000, 1000)).save(tmp_path / "bomb.png")
-    refused("bomb.png", "more than 1000000 pixels.*--max-pixels")
+    refused("bomb.png", "2000 x 1000 pixels, more than the 1000000.*--max-pixels")
     refused("bomb.png", "--max-pixels", 999_999)
+    before = Image.MAX_IMAGE_PIXELS
+    with opened(tmp_path / "bomb.png", 2_000_000):
+        assert before == Image.MAX_IMAGE_PIXELS  # which is everybody's
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert read_photo(tmp_path / "bomb.png", 2_000_000).size == (1000, 2000)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    monkeypatch.undo()
     image("RGB").save(tmp_path / "two.gif", save_all=True, append_images=[image("RGB").rotate(90)])
     refused("two.gif", "holds 2 pictures")
     Image.fromarray(noise(1)[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
@@ -348,6 +398,8 @@ def test_targets(tmp_path):
     check_target(tmp_path / "a.png", overwrite=True)
     with pytest.raises(UserError, match=r"a\.xyz has an extension that cannot be written"):
         check_target(tmp_path / "a.xyz", overwrite=False)
+    with pytest.raises(UserError, match=r"new has no extension, and is no folder"):
+        check_target(tmp_path / "new", overwrite=False)
     with pytest.raises(UserError, match=r"a\.png is a file"):
         check_target(tmp_path / "a.png" / "b.png", overwrite=False)
     (tmp_path / "c.png").mkdir()

@@ -11,6 +11,15 @@ from inpaint import provenance
 from inpaint.errors import UserError
 
 
+def test_peak_memory_is_of_this_process() -> None:
+    before = provenance.peak_memory()
+    if before is None:
+        pytest.skip("the system does not say")
+    held = torch.ones(before // 4 + 2**24)  # 4 bytes each: more than was ever held
+    assert provenance.peak_memory() >= before + 2**25
+    del held
+
+
 def test_versions_name_every_core_dependency() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     names = [re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in project["dependencies"]]

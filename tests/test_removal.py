@@ -8,14 +8,14 @@ from inpaint.refinement.features import Box
 from inpaint.removal import (
     CELL,
     Window,
-    cloned,
+    calmed,
     groups,
-    membrane,
     pieces,
     reflected,
     scales_of,
     soften,
     span,
+    thickness,
 )
 
 
@@ -53,6 +53,14 @@ def test_pieces_hold_every_pixel_once(seed, height, width, density):
 def test_large_holes_come_first_and_compact_ones_are_not_cut():
     found = pieces(marked((10, 10, 30, 30), (100, 100, 290, 290)))
     assert [piece.box for piece in found] == [Box(100, 100, 290, 290), Box(10, 10, 30, 30)]
+
+
+@pytest.mark.parametrize(("side", "thin"), [(20, True), (28, True), (40, False)])
+def test_thin_is_what_no_large_disc_fits_into(side, thin):
+    (square,) = pieces(marked((50, 50, 50 + side, 50 + side)))
+    (scratch,) = pieces(marked((50, 50, 50 + side, 160)))
+    assert square.thin == scratch.thin == thin
+    assert thickness(np.zeros((5, 5), dtype=bool)) == 0
 
 
 def test_a_scratch_is_cut_into_short_pieces():
@@ -107,35 +115,16 @@ def middle_hole(side: int = 32) -> torch.Tensor:
     return mask
 
 
-def test_cloned_takes_off_a_constant_and_a_slope():
-    """Laplace's equation continues both exactly, so a prediction that is off by them becomes the truth."""
-    truth = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    slope = torch.linspace(-0.2, 0.4, 32)
-    for off in (torch.tensor(0.3), slope, slope[:, None]):
-        torch.testing.assert_close(cloned(truth + off, truth, middle_hole()), truth, atol=1e-5, rtol=0)
-
-
-def test_cloned_meets_the_border_and_keeps_what_is_known():
-    generator = torch.Generator().manual_seed(0)
-    picture, prediction = torch.rand(2, 1, 3, 32, 32, generator=generator)
-    picture = torch.where(middle_hole() > 0, torch.nan, picture)  # never looked at
-    filled = cloned(prediction, picture, middle_hole())
-    assert filled.isfinite().all()
-    assert torch.equal(filled[middle_hole().expand_as(filled) == 0], picture[middle_hole().expand_as(filled) == 0])
-
-
-def test_a_membrane_has_no_extremes_inside():
-    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    filled = membrane(picture, middle_hole())
-    inside = filled[..., 8:24, 10:20]
-    ring = picture[..., 7:25, 9:21]
-    assert inside.amin() >= ring.amin()
-    assert inside.amax() <= ring.amax()
-
-
-@pytest.mark.parametrize("known", [0, 1])
-def test_a_hole_without_surroundings_keeps_the_prediction(known):
-    mask = torch.ones(1, 1, 8, 8)
-    mask[..., 0, :known] = 0
-    filled = cloned(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.2), mask)
-    torch.testing.assert_close(filled, torch.full((1, 3, 8, 8), 0.2 if known else 0.5), atol=1e-6, rtol=0)
+def test_the_colours_of_a_hole_are_calm_and_its_brightness_stays():
+    """Coloured noise of one brightness fades; a hole in a grey picture is grey; a colour all over stays."""
+    noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    grey = (luma * noise).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    hole = middle_hole().expand_as(noise) > 0
+    calm = calmed(noise, middle_hole())
+    assert torch.equal(calm[~hole], noise[~hole])
+    assert (calm - grey)[hole].std() < 0.5 * (noise - grey)[hole].std()
+    torch.testing.assert_close(calmed(torch.where(hole, noise, grey), middle_hole()), grey, atol=1e-5, rtol=0)
+    dim = 0.3 + 0.4 * grey + torch.tensor([0.1, 0.0, -0.1]).view(1, 3, 1, 1)
+    torch.testing.assert_close(calmed(dim, middle_hole()), dim, atol=1e-5, rtol=0)
+    assert torch.equal(calmed(noise, torch.ones_like(middle_hole())), noise)

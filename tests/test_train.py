@@ -18,7 +18,11 @@ from inpaint.errors import UserError
 from inpaint.evaluation.metrics import measure
 from inpaint.images import read_picture, write_picture
 
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(  # but for the studies, see tests/experiments/test_studies.py
+    path.stem
+    for path in (CONF / "experiment").glob("*.yaml")
+    if "- /study" not in path.read_text() and "- table1" not in path.read_text()
+)
 SMALL_GENERATOR = ["filters=4", "bottleneck=8"]
 SMALL_DATA = [
     "data.batch_size=2",
@@ -77,7 +81,7 @@ def test_every_experiment_runs(experiment, tmp_path):
     if experiment == "starter":  # it names four folders of a root
         for i in range(12):
             write_picture(torch.rand(3, 130, 140), tmp_path / "pictures" / f"p{i}.png")
-        data = [f"data.root={tmp_path / 'pictures'}", "data.folders=[.]", "data.split=[0.5,0.5,0]"]
+        data = [f"data.root={tmp_path / 'pictures'}", "data.folders=[.]", "data.split=[0.5,0.5,0]", "model.warm_up=0"]
     metrics = run(tmp_path, [f"+experiment={experiment}", *data])
     cfg = OmegaConf.load(tmp_path / "config.yaml")
     assert cfg.name == experiment
@@ -87,11 +91,12 @@ def test_every_experiment_runs(experiment, tmp_path):
     if cfg.test:
         results = json.loads((tmp_path / "metrics.json").read_text())
         assert results["pictures"] == 1
-        expected = {"name", "pictures", "content", "seconds_per_picture"} | ({"refined"} if refined else set())
-        assert set(results) == expected
+        expected = {"name", "pictures", "content", "seconds_per_picture", "confidence", "intervals"}
+        assert set(results) == expected | ({"refined"} if refined else set())
     if refined:
         assert len(provenance["weights"]["vgg"]["sha256"]) == 64
-        assert metrics["refinement/scale1_texture_after"] > 0
+        assert metrics["refinement/scale1/texture_after_epoch"] > 0
+        assert "refinement/scale1/texture_after_step" in (tmp_path / "logs" / "metrics.csv").read_text()
     if cfg.fit:
         assert metrics["content/loss_rec"] > 0
         assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
@@ -109,7 +114,19 @@ def test_every_preset_runs(preset, tmp_path):
     assert results["refined"]["hole"]["psnr"] > 5
 
 
-@pytest.mark.parametrize("trainer", ["cpu", "gpu", "ddp"])
+@pytest.mark.parametrize("method", ["telea", "biharmonic"])
+def test_a_classical_filling_is_measured_like_a_stage(method, tmp_path):
+    cfg = ["model=classical", f"model.method={method}", "fit=false", "data.test_size=128", "data.num_workers=0"]
+    entry.train(composed(tmp_path, cfg))
+    results = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(results) == {"name", "pictures", "refined", "seconds_per_picture", "confidence", "intervals"}
+    assert results["pictures"] > 1
+    assert 5 < results["refined"]["hole"]["psnr"] < 40
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert len({row["seconds"] for row in rows}) == len(rows)  # each its own
+
+
+@pytest.mark.parametrize("trainer", ["cpu", "gpu", "ddp", "slurm"])
 @pytest.mark.parametrize("data", ["folder", "imagenet", "paris_streetview", "sample"])
 def test_every_group_composes(trainer, data, tmp_path):
     cfg = composed(tmp_path, [f"trainer={trainer}", f"data={data}"])
@@ -120,9 +137,9 @@ def test_every_group_composes(trainer, data, tmp_path):
 def test_mixed_precision_is_the_content_networks_alone(tmp_path):
     """Under bf16-mixed the refinement's own arithmetic stays float32: the same prediction, the same pixels."""
     overrides = ["+experiment=refine", "data=sample", "logger=csv", "model.precision=float32"]
-    cfg = composed(tmp_path / "mixed", [*small(overrides), "+trainer.precision=bf16-mixed"])
+    cfg = composed(tmp_path / "mixed", [*small(overrides), "trainer.precision=bf16-mixed"])
     entry.train(cfg)
-    run(tmp_path / "plain", overrides)
+    entry.train(composed(tmp_path / "plain", [*small(overrides), "trainer.precision=32-true"]))
     mixed, plain = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("mixed", "plain"))
     assert mixed["refined"]["hole"]["psnr"] == pytest.approx(plain["refined"]["hole"]["psnr"], abs=0.05)
 
@@ -157,6 +174,25 @@ def test_same_seed_same_pictures(quickstart, tmp_path):
     (first,) = quickstart.glob("pictures/*/refined.png")
     (second,) = tmp_path.glob("pictures/*/refined.png")
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_jobs_of_a_sweep_are_known_by_what_they_were_given(tmp_path):
+    """Their overrides reach the loggers with their types, `sweep` beside the configuration; a single run has none."""
+    overrides = ["model.preset.alpha=0.3", "model/generator@model.content.generator=small", "+experiment=refine"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        sweep = compose("train", [*overrides, "hydra.mode=MULTIRUN"], return_hydra_config=True).hydra
+        single = compose("train", overrides, return_hydra_config=True).hydra
+    for run in (sweep, single):
+        run.overrides.task = overrides
+    given = {"model.preset.alpha": 0.3, "model/generator@model.content.generator": "small", "experiment": "refine"}
+    assert entry.swept(sweep) == given
+    assert entry.swept(single) == {}
+    small_run = ["model=classical", "model.method=biharmonic", "fit=false", "data.test_size=64", "data.num_workers=0"]
+    for name, value in (("job", given), ("alone", None)):
+        entry.train(composed(tmp_path / name, small_run), value)
+        logged = OmegaConf.load(tmp_path / name / "logs" / "hparams.yaml")
+        assert logged.get("sweep") == value
+        assert logged.model.method == "biharmonic"
 
 
 def test_a_checkpoint_feeds_the_refinement(quickstart, tmp_path):
@@ -219,6 +255,8 @@ def test_the_last_line_is_the_folder(tmp_path):
     ("overrides", "sentence"),
     [
         (["data.bach_size=3"], "bach_size"),
+        (["model=classical"], "Classical has nothing to train: set fit=false"),
+        (["model=classical", "model.method=magic", "fit=false"], "choose telea, ns, biharmonic, patchmatch"),
         (["model=transformer"], "transformer"),
         (["+experiment=nothing"], "nothing"),
         (["data=paris_streetview", "data.root=nowhere"], "data=sample works without it"),

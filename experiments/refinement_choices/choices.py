@@ -1,31 +1,41 @@
 """What each choice of the refinement is worth: `python -m experiments.refinement_choices.choices`.
 
 One variant at a time against the default preset, on the authors' own test pictures (224 x 224 hole at 512), with the
-shipped content network. Writes a comparison picture a group of variants, and the table into README.md.
+shipped content network. Writes a comparison picture a group of variants, and the table into README.md. What is measured
+is kept in the folder of results: the same command goes on after an interruption; without the folder it starts anew.
 """
 
 import argparse
+import json
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from rich.progress import track
 from torch import Tensor
 
 from inpaint.evaluation.gallery import gallery
-from inpaint.evaluation.metrics import measure, seam_ratio, sharpness_ratio
+from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
 from inpaint.first_stage import first_stage
-from inpaint.images import composite, read_picture, resize, resize_masked, write_picture
-from inpaint.refinement.features import load_vgg
+from inpaint.images import atomic, composite, read_picture, resize, resize_masked, write_picture
+from inpaint.refinement.features import VGG, load_vgg
 from inpaint.refinement.pyramid import Settings, refine
 from inpaint.removal import Window
 
 HERE = Path(__file__).parent
+SHOWN = 4  # pictures in a comparison
+INTERRUPTED = 130  # what shells report for Ctrl-C
 GROUPS: dict[str, dict[str, Settings]] = {
     "alpha": {f"alpha {a:g}": Settings(alpha=a) for a in (0, 0.02, 1, 5)},
     "beta": {f"beta {b:g}": Settings(beta=b) for b in (0, 0.1)},
     "rule": {"l2 match": Settings(rule="l2")},
+    "colour": {f"colour {c:g}": Settings(colour=c) for c in (0, 1)},
+    "smooth": {f"smooth {s:g}": Settings(smooth=s) for s in (0, 4)},
     "layers": {name: Settings(layers=(name,)) for name in ("relu3_1", "relu4_1")},
-    "content": {"content on relu4_2": Settings(content_layer="relu4_2")},
+    "content": {f"content on relu4_2, alpha {a:g}": Settings(content_layer="relu4_2", alpha=a) for a in (0.2, 1, 5)},
     "rounds": {
         "1 round of 30": Settings(rounds=1, iterations=30),
         "10 rounds of 3": Settings(rounds=10, iterations=3),
@@ -34,57 +44,107 @@ GROUPS: dict[str, dict[str, Settings]] = {
     },
     "scales": {"1 scale": Settings(scales=1), "2 scales": Settings(scales=2)},
 }
+HEADINGS = ("variant", "PSNR, dB", "against stage 1", "SSIM", "sharpness", "seam", "cast", "CPU seconds")
+
+Picture = Float[Tensor, "1 3 512 512"]
+Mask = Float[Tensor, "1 1 512 512"]
+Case = tuple[Picture, Mask, Picture]
 
 
-def load(path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    """Picture, mask, and what the content network predicts."""
+def load(path: Path) -> Case:
+    """Picture, mask, and the picture filled by what the content network predicts."""
     picture = read_picture(path)[None]
     mask = torch.zeros(1, 1, 512, 512)
     mask[..., 144:368, 144:368] = 1
     small = resize_masked(picture, mask, (128, 128))
-    return picture, mask, first_stage("starter")(*small, Window(0, 0, 128), (128, 128))
+    prediction = first_stage("starter")(*small, Window(0, 0, 128), (128, 128))
+    return picture, mask, composite(picture, resize(prediction, (512, 512)), mask)
+
+
+def shown(picture: Picture) -> Float[Tensor, "3 288 288"]:
+    """The hole and 32 pixels around it."""
+    return picture[0, :, 112:400, 112:400]
+
+
+def measures(result: Picture, prediction: Picture, picture: Picture, mask: Mask) -> list[float]:
+    """A row's values for one result, but for the seconds."""
+    errors, before = (measure(x[0], picture[0], mask[0])["hole"] for x in (result, prediction))
+    return [
+        errors["psnr"],
+        errors["psnr"] - before["psnr"],
+        errors["ssim"],
+        sharpness_ratio(result[0], mask[0]),
+        seam_ratio(result[0], mask[0]),
+        colour_cast(result[0], picture[0], mask[0]),
+    ]
+
+
+def run(settings: Settings, cases: Sequence[Case], vgg: VGG) -> tuple[list[float], list[Tensor]]:
+    """A row's values, means over the cases, and what is shown of the results."""
+    rows, results = [], []
+    for picture, mask, prediction in cases:
+        began = time.process_time()
+        result, _ = refine(picture, mask, prediction, vgg, settings)
+        seconds = time.process_time() - began
+        rows.append([*measures(result, prediction, picture, mask), seconds])
+        results.append(shown(result))
+    return torch.tensor(rows).mean(0).tolist(), results
+
+
+def table(rows: dict[str, list[float]]) -> str:
+    lines = ["| " + " | ".join(HEADINGS) + " |", "| --- " * len(HEADINGS) + "|"]
+    for name, (psnr, difference, ssim, sharpness, seam, cast, seconds) in rows.items():
+        lines.append(
+            f"| {name} | {psnr:.2f} | {difference:+.2f} | {ssim:.3f} | {sharpness:.2f} | {seam:.2f} | {cast:.1f} "
+            f"| {seconds:.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/authors_examples"))
     parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--results", type=Path, default=Path("outputs/refinement_choices"))
     options = parser.parse_args()
     files = sorted(options.data.glob("real_*.png"))[: options.pictures]
     if not files:
         print(f"skipped, for {options.data} holds no real_*.png")
         return
     cases, vgg = [load(path) for path in files], load_vgg().on("cpu")
+    default = {"**default**": Settings()}
+    variants = default | {name: settings for group in GROUPS.values() for name, settings in group.items()}
+    kept = options.results / "rows.json"
+    measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    for name, settings in track(variants.items(), "variants"):
+        key = f"{settings} on {', '.join(path.stem for path in files)}"
+        if measured.get(name, {}).get("key") != key:
+            values, results = run(settings, cases, vgg)
+            for number, result in enumerate(results):
+                write_picture(result, options.results / f"{name.strip('*')}_{number}.png")
+            measured[name] = {"key": key, "values": values}
+            with atomic(kept) as beside:
+                beside.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
 
-    def run(name: str, settings: Settings) -> list[Tensor]:
-        rows, filled, began = [], [], time.perf_counter()
-        for picture, mask, prediction in cases:
-            filled.append(refine(picture, mask, prediction, vgg, settings)[0][0])
-        seconds = (time.perf_counter() - began) / len(cases)
-        for result, (picture, mask, prediction) in zip(filled, cases, strict=True):
-            enlarged = composite(picture, resize(prediction, (512, 512)), mask)[0]
-            psnr, before = (measure(x, picture[0], mask[0])["hole"]["psnr"] for x in (result, enlarged))
-            ratios = sharpness_ratio(result, mask[0]), seam_ratio(result, mask[0])
-            rows.append([psnr, psnr - before, measure(result, picture[0], mask[0])["hole"]["ssim"], *ratios])
-        m = torch.tensor(rows).mean(0).tolist()
-        line = f"| {name} | {m[0]:.2f} | {m[1]:+.2f} | {m[2]:.3f} | {m[3]:.2f} | {m[4]:.2f} | {seconds:.1f} |"
-        print(line, flush=True)
-        table.append(line)
-        return [result[:, 112:400, 112:400] for result in filled]
-
-    table = ["| variant | PSNR, dB | against stage 1 | SSIM | sharpness | seam | seconds |", "| --- " * 7 + "|"]
-    default = run("**default**", Settings())
-    truth = [picture[0, :, 112:400, 112:400] for picture, _, _ in cases]
-    for group, variants in GROUPS.items():
-        columns = [run(name, settings) for name, settings in variants.items()]
-        shown = list(zip(default, *columns, truth, strict=True))[:4]
-        picture = gallery([list(row) for row in shown], ["default", *variants, "truth"], side=170)
-        write_picture(picture, HERE / f"{group}.jpg")
+    for group, members in GROUPS.items():
+        columns = ["default", *members]
+        rows = [
+            [*(read_picture(options.results / f"{name}_{number}.png") for name in columns), shown(picture)]
+            for number, (picture, _, _) in enumerate(cases[:SHOWN])
+        ]
+        write_picture(gallery(rows, [*columns, "truth"], side=150), HERE / f"{group}.jpg")
     readme = HERE / "README.md"
-    start, _, rest = readme.read_text().partition("<!-- table -->\n")
+    start, _, rest = readme.read_text(encoding="utf-8").partition("<!-- table -->\n")
     _, _, end = rest.partition("<!-- /table -->\n")
-    readme.write_text(start + "<!-- table -->\n" + "\n".join(table) + "\n<!-- /table -->\n" + end)
+    alone = torch.tensor([[*measures(prediction, prediction, x, mask), 0] for x, mask, prediction in cases]).mean(0)
+    written = table({"stage 1 alone": alone.tolist()} | {name: measured[name]["values"] for name in variants})
+    readme.write_text(f"{start}<!-- table -->\n{written}\n<!-- /table -->\n{end}", encoding="utf-8")
+    print(f"{readme}, and a picture a group beside it")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("Interrupted: what was measured is kept, and the same command goes on.")
+        sys.exit(INTERRUPTED)

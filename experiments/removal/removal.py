@@ -4,12 +4,12 @@
 
 Every method gets the same photograph, at most 1600 pixels on its longer side, and the same mask, in a process of its
 own. What is finished stays in the output folder and is not computed again as long as the photograph, the mask and the
-method's version are the same. A run of all photographs renews the pictures beside this file and the table in README.md.
+method's version are the same. A run of all photographs renews results.md and the pictures beside this file;
+overview.jpg is the one that the README shows.
 """
 
 import argparse
 import hashlib
-import importlib
 import importlib.metadata
 import json
 import os
@@ -18,8 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,52 +26,30 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from inpaint.baselines.filling import LOADERS, Filler
+from inpaint.errors import UserError
+from inpaint.images import atomic
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OBJECTS = HERE / "masks" / "objects.yaml"
-BEGIN, END = "<!-- the table, made by the run -->", "<!-- end of the table -->"
 LONGER_SIDE = 1600  # pixels
 ENLARGED = 8  # pixels by which every mask is: what `python -m inpaint.fill` does unless told otherwise
-RADIUS = 5  # pixels, of OpenCV's fillings
 TIME_LIMIT = 1800  # seconds, of one method for one photograph
 TILE = 512  # pixels: the longer side of each picture in a side-by-side one
 JPEG_BYTES = 280_000
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
-Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # [height, width, 3] of 8 bits and a bool mask to the filled one
 Result = dict[str, float]
 
 
-# the methods: each imports what it needs and returns a function, so that importing is not measured
+# the methods: each `load` imports what it needs and returns a function, so that importing is not measured
 
 
-def ours() -> Fill:
+def ours() -> Filler:
     from inpaint.inpainter import Inpainter
 
     return lambda photo, mask: np.asarray(Inpainter().fill(photo, mask, dilate=0))
-
-
-def opencv(kind: str) -> Fill:
-    cv2 = importlib.import_module("cv2")
-    return lambda photo, mask: cv2.inpaint(photo, mask.astype(np.uint8), RADIUS, getattr(cv2, kind))
-
-
-def biharmonic() -> Fill:
-    from skimage.restoration import inpaint_biharmonic
-
-    def fill(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        filled = inpaint_biharmonic(photo, mask, channel_axis=-1)
-        return (filled * 255).round().clip(0, 255).astype(np.uint8)
-
-    return fill
-
-
-def patchmatch() -> Fill:
-    module = importlib.import_module("patchmatch")
-    if not module.patchmatch_available:
-        raise ImportError("its compiled library does not load here")
-    module.set_random_seed(0)
-    return lambda photo, mask: module.inpaint(photo, mask, patch_size=7)
 
 
 class Method(NamedTuple):
@@ -80,15 +57,15 @@ class Method(NamedTuple):
 
     heading: str
     package: str
-    load: Callable[[], Fill]
+    load: Callable[[], Filler]
 
 
 METHODS = {
     "ours": Method("ours", "inpaint", ours),
-    "telea": Method("OpenCV Telea", "opencv-python-headless", lambda: opencv("INPAINT_TELEA")),
-    "ns": Method("OpenCV Navier-Stokes", "opencv-python-headless", lambda: opencv("INPAINT_NS")),
-    "biharmonic": Method("scikit-image biharmonic", "scikit-image", biharmonic),
-    "patchmatch": Method("PyPatchMatch", "PyPatchMatch", patchmatch),
+    "telea": Method("OpenCV Telea", "opencv-python-headless", LOADERS["telea"]),
+    "ns": Method("OpenCV Navier-Stokes", "opencv-python-headless", LOADERS["ns"]),
+    "biharmonic": Method("scikit-image biharmonic", "scikit-image", LOADERS["biharmonic"]),
+    "patchmatch": Method("PyPatchMatch", "PyPatchMatch", LOADERS["patchmatch"]),
 }
 
 
@@ -192,21 +169,10 @@ def measure(name: str, folder: Path, key: str) -> None:
     filled = fill(photo, mask)
     seconds = time.perf_counter() - began
     result = {"key": key, "seconds": seconds, "memory": peak_memory() - imports}
-    with writing(folder / f"{name}.png") as path:
+    with atomic(folder / f"{name}.png") as path:
         Image.fromarray(filled).save(path)
-    with writing(folder / f"{name}.json") as path:
+    with atomic(folder / f"{name}.json") as path:
         path.write_text(json.dumps(result) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A path beside `path`, renamed onto it in the end, so that an interrupted run leaves no half of a file."""
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def start(name: str, folder: Path, key: str) -> str | None:
@@ -240,7 +206,7 @@ def fill_all(job: Job, head: str, folder: Path, versions: dict[str, str]) -> tup
     source = hashlib.sha256(photo.tobytes() + mask.tobytes()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     for picture, name in ((photo, "input"), (Image.fromarray(mask), "mask")):
-        with writing(folder / f"{name}.png") as path:
+        with atomic(folder / f"{name}.png") as path:
             picture.save(path)
     results, failures = {}, []
     for name, its_version in versions.items():
@@ -264,8 +230,8 @@ def cell(result: Result | None) -> str:
     return f"{result['seconds']:.{1 if result['seconds'] >= 1 else 2}f} s, {result['memory']:.0f} MiB"
 
 
-def side_by_side(folder: Path, names: list[str]) -> Image.Image:
-    """The surroundings of what is removed: the photograph with the hole marked, and each method's result."""
+def crops(folder: Path, names: list[str]) -> list[Image.Image]:
+    """The surroundings of what is removed: of the photograph with the hole marked, and of each method's result."""
     photo, mask = Image.open(folder / "input.png"), np.array(Image.open(folder / "mask.png")) > 0
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
@@ -278,20 +244,37 @@ def side_by_side(folder: Path, names: list[str]) -> Image.Image:
     )
     pixels = np.array(photo)
     pixels[mask] = (pixels[mask] * 0.45 + np.array([255, 0, 80]) * 0.55).astype(np.uint8)
-    pictures = [("input, the hole in red", Image.fromarray(pixels))]
-    pictures += [(METHODS[name].heading, Image.open(folder / f"{name}.png")) for name in names]
-    ratio = TILE / max(box[2] - box[0], box[3] - box[1])
-    width, height = (max(1, round(ratio * (box[i + 2] - box[i]))) for i in (0, 1))
+    pictures = [Image.fromarray(pixels), *(Image.open(folder / f"{name}.png") for name in names)]
+    return [picture.crop(box) for picture in pictures]
+
+
+def side_by_side(folder: Path, names: list[str]) -> Image.Image:
+    """What is removed from one photograph, and by each method."""
+    pictures = crops(folder, names)
+    ratio = TILE / max(pictures[0].size)
+    width, height = (max(1, round(ratio * length)) for length in pictures[0].size)
     gap, head = 6, 24
     across = 3 if width > height / 2 else 6
     sheet = Image.new(
         "RGB", (across * (width + gap) - gap, -(-len(pictures) // across) * (height + head + gap) - gap), "white"
     )
     draw = ImageDraw.Draw(sheet)
-    for number, (heading, picture) in enumerate(pictures):
+    headings = ["input, the hole in red", *(METHODS[name].heading for name in names)]
+    for number, (heading, picture) in enumerate(zip(headings, pictures, strict=True)):
         x, y = number % across * (width + gap), number // across * (height + head + gap)
         draw.text((x + 2, y + 3), heading, fill="black", font=ImageFont.load_default(size=15))
-        sheet.paste(picture.crop(box).resize((width, height), Image.Resampling.LANCZOS), (x, y + head))
+        sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (x, y + head))
+    return sheet
+
+
+def overview(folders: list[Path], name: str, side: int = 220, across: int = 3) -> Image.Image:
+    """What one method makes of the photographs, in pairs, for a page that has room for one picture."""
+    step = side + 6
+    sheet = Image.new("RGB", (2 * across * step - 6, max(1, -(-len(folders) // across)) * step - 6), "white")
+    for number, folder in enumerate(folders):
+        for i, picture in enumerate(crops(folder, [name])):
+            x, y = 2 * (number % across) + i, number // across
+            sheet.paste(ImageOps.pad(picture, (side, side), color="white"), (x * step, y * step))
     return sheet
 
 
@@ -299,7 +282,7 @@ def save_jpeg(picture: Image.Image, path: Path, most: int = JPEG_BYTES) -> None:
     """In the best quality that stays below `most` bytes; smaller if none does."""
     quality = 92
     while True:
-        with writing(path) as beside:
+        with atomic(path) as beside:
             picture.save(beside, quality=quality, optimize=True)
         if path.stat().st_size <= most:
             return
@@ -309,11 +292,15 @@ def save_jpeg(picture: Image.Image, path: Path, most: int = JPEG_BYTES) -> None:
             picture = picture.resize((picture.width * 4 // 5, picture.height * 4 // 5), Image.Resampling.LANCZOS)
 
 
-def table(
+def page(
     jobs: list[Job], results: dict[str, dict[str, Result]], versions: dict[str, str], out: Path, notes: list[str]
 ) -> str:
     """Markdown: seconds and memory, what was compared, and the pictures."""
     lines = [
+        "# Objects removed: results",
+        "",
+        "Made by `python -m experiments.removal.removal`; how, and under which terms, says [README.md](README.md).",
+        "",
         "| removed | photograph | hole | " + " | ".join(METHODS[name].heading for name in versions) + " |",
         "| --- | --- | ---: | " + " | ".join("---:" for _ in versions) + " |",
     ]
@@ -338,32 +325,19 @@ def table(
     ]
     lines += [f"Left out: {note}." for note in notes]
     for job in jobs:
-        lines += ["", f"### {job.name}", "", f"{job.what.capitalize()}.", "", f"![{job.what}]({job.name}.jpg)"]
-    return "\n".join(lines)
+        lines += ["", f"## {job.name}", "", f"{job.what.capitalize()}.", "", f"![{job.what}]({job.name}.jpg)"]
+    return "\n".join(lines) + "\n"
 
 
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def put_between(text: str, new: str) -> str:
-    """The text with what stands between the marker lines replaced.
-
-    Raises:
-        ValueError: a marker line is missing.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the lines {BEGIN} and {END} are not both there")
-    return f"{before}{begin}\n\n{new}\n\n{end}{after}"
-
-
 def compare(data: Path, out: Path, only: list[str] | None, publish: Path | None = HERE) -> int:
-    """Runs what is not finished, then writes the pictures and the table; returns the exit code.
+    """Runs what is not finished, then writes the pictures and results.md; returns the exit code.
 
     Args:
-        publish: the folder of README.md, renewed when all photographs are done.
+        publish: the folder that they are copied to when all photographs are done.
     """
     jobs = [job for job in read_jobs(data) if only is None or job.name in only]
     notes = []
@@ -394,21 +368,18 @@ def compare(data: Path, out: Path, only: list[str] | None, publish: Path | None 
     except KeyboardInterrupt:
         print("\nInterrupted: what is finished stays, and the same command goes on from there.")
         return INTERRUPTED
-    text = table(present, results, versions, out, notes)
-    with writing(out / "table.md") as path:
-        path.write_text(text + "\n", encoding="utf-8")
-    print(f"{len(present)} photographs compared, {len(failures)} failures: {out / 'table.md'}")
+    with atomic(out / "results.md") as path:
+        path.write_text(page(present, results, versions, out, notes), encoding="utf-8")
+    print(f"{len(present)} photographs compared, {len(failures)} failures: {out / 'results.md'}")
     for failure in failures:
         print(f"  {failure}")
     if publish is not None and only is None and len(present) == len(jobs):
-        for job in present:
-            with writing(publish / f"{job.name}.jpg") as path:
-                shutil.copyfile(out / f"{job.name}.jpg", path)
-        readme = publish / "README.md"
-        renewed = put_between(readme.read_text(encoding="utf-8"), text)
-        with writing(readme) as path:
-            path.write_text(renewed, encoding="utf-8")
-        print(f"{readme} is renewed")
+        first = next(iter(versions))
+        save_jpeg(overview([out / name for name in results if first in results[name]], first), out / "overview.jpg")
+        for name in (*(f"{job.name}.jpg" for job in present), "overview.jpg", "results.md"):
+            with atomic(publish / name) as path:
+                shutil.copyfile(out / name, path)
+        print(f"{publish / 'results.md'} is renewed")
     return 1 if failures else 0
 
 
@@ -416,7 +387,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--out", type=Path, default=Path("outputs/removal"), help="folder for the results")
-    parser.add_argument("--only", help="names in masks/objects.yaml, separated by commas; README.md stays as it is")
+    parser.add_argument("--only", help="names in masks/objects.yaml, separated by commas; results.md stays as it is")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)  # a method's own process: method, folder, key
     options = parser.parse_args()
     if options.measure:
@@ -427,7 +398,11 @@ def main() -> None:
     known = [job.name for job in read_jobs(options.photos)]
     if only and (unknown := set(only) - set(known)):
         parser.error(f"there is no {', '.join(sorted(unknown))}: choose among {', '.join(known)}")
-    sys.exit(compare(options.photos, options.out, only))
+    try:
+        sys.exit(compare(options.photos, options.out, only))
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

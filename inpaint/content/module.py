@@ -1,7 +1,9 @@
 """Trains the content network; a thin wrapper over `networks` and `losses`."""
 
+import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -17,6 +19,14 @@ from inpaint.content.losses import hole_errors, reconstruction, takes_for_fake, 
 from inpaint.content.networks import SIDE, STARTER, read_state
 from inpaint.errors import UserError
 from inpaint.images import composite, middle, resize, resize_masked
+
+log = logging.getLogger(__name__)
+
+COLLAPSE = 500
+"""Batches in a row on which a discriminator that is always right has won for good."""
+
+DIVERGED = 100.0
+"""A loss of the discriminator, in nats: a mean logit that far on the wrong side has left all that sigmoids resolve."""
 
 Batch = dict[str, Any]
 
@@ -34,9 +44,9 @@ class ContentGAN(pl.LightningModule):
         theta_f <- optimizer_g, a step down     lambda_rec L_rec + lambda_adv L_adv
         each scheduler: a step
 
-    Without a discriminator both lines of D fall away. Either way the module steps its optimisers itself, so
-    `trainer.global_step` (hence `max_steps`) counts optimiser steps: two a batch with a discriminator, one
-    without. Schedulers and the logged steps count batches.
+    Without a discriminator, and in the first `warm_up` batches, the lines of D and L_adv fall away. Either way the
+    module steps its optimisers itself, so `trainer.global_step` (hence `max_steps`) counts optimiser steps: two a
+    batch with the discriminator, one without. Schedulers and the logged steps count batches.
 
     Logged, all under `content/`:
 
@@ -46,19 +56,25 @@ class ContentGAN(pl.LightningModule):
     - every validation `val_l1`, `val_l2` (percent) and `val_psnr` (dB), means over the pictures' holes.
 
     Args:
-        generator: f, from pictures [batch, 3, 128, 128] to middles [batch, 3, 64, 64], both in [0, 1].
+        generator: f, from pictures [batch, 3, 128, 128] and masks to middles [batch, 3, 64, 64], in [0, 1].
         discriminator: D, from middles to logits [batch]; None trains by L_rec alone.
         optimizer_g, optimizer_d: make an optimiser from parameters;
             without a discriminator the second is not used.
         scheduler: makes a learning-rate scheduler from an optimiser, one for each; it is stepped every batch.
+        warm_up: batches trained by L_rec alone, before the discriminator takes part (as Iizuka et al. 2017 do).
         mean_colour: red, green and blue in [0, 1], for the hole. It is kept with the weights, because
             predictions need the colour of the training.
         weights: what to take the generator from (`load_weights`): a checkpoint of an earlier training, or "starter",
             the network that ships with the package.
 
+    A discriminator that was right on every picture of `COLLAPSE` batches in a row is warned of: f then learns
+    nothing from it.
+
     Raises:
-        UserError: a discriminator without `optimizer_d`; a mean colour that is not three numbers in [0, 1];
-            while training, a batch of one picture, or a loss that is no longer finite.
+        UserError: a discriminator without `optimizer_d`; a mean colour that is not three numbers in [0, 1]; a
+            negative weight; a layer of width 0; what an optimiser or scheduler refuses;
+            while training, a batch of one picture, a loss or gradient that is no longer finite, or a loss of the
+            discriminator above `DIVERGED`, before it reaches the weights; when resuming, another architecture.
     """
 
     mean_colour: Tensor
@@ -72,6 +88,7 @@ class ContentGAN(pl.LightningModule):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         lambda_rec: float = 0.999,
         lambda_adv: float = 0.001,
+        warm_up: int = 0,
         ring_weight: float = 10.0,
         mean_colour: Sequence[float] = (0.485, 0.456, 0.406),
         weights: str | Path | None = None,
@@ -83,6 +100,17 @@ class ContentGAN(pl.LightningModule):
             )
         if len(mean_colour) != 3 or not all(0 <= value <= 1 for value in mean_colour):
             raise UserError(f"mean_colour is {list(mean_colour)}: it must be red, green and blue, each in [0, 1].")
+        for name, weight in (("lambda_rec", lambda_rec), ("lambda_adv", lambda_adv), ("ring_weight", ring_weight)):
+            if not 0 <= weight < math.inf:
+                raise UserError(f"{name} is {weight}, but a weight must be at least 0, and finite.")
+        if isinstance(warm_up, bool) or not isinstance(warm_up, int):
+            raise UserError(f"warm_up is {warm_up!r}, but must be a whole number of batches.")
+        for name, network in (("generator", generator), ("discriminator", discriminator)):
+            if network is not None and any(parameter.numel() == 0 for parameter in network.parameters()):
+                raise UserError(f"The {name} has a layer of width 0: filters and bottleneck must be at least 1.")
+        for name, make in (("optimizer_g", optimizer_g), ("optimizer_d", optimizer_d), ("scheduler", scheduler)):
+            if make is not None and not callable(make):
+                raise UserError(f"{name} is {make!r}, but must make one: give a _target_ with _partial_: true.")
         self.generator = generator
         self.discriminator = discriminator
         self.optimizer_g = optimizer_g
@@ -90,9 +118,11 @@ class ContentGAN(pl.LightningModule):
         self.scheduler = scheduler
         self.lambda_rec = lambda_rec
         self.lambda_adv = lambda_adv
+        self.warm_up = warm_up
         self.ring_weight = ring_weight
         self.register_buffer("mean_colour", torch.tensor([*mean_colour], dtype=torch.float32).view(3, 1, 1))
         self.automatic_optimization = False
+        self.always_right = 0  # batches in a row on which the discriminator was
         self.to(memory_format=torch.channels_last)  # what convolutions run fastest in, on every device
         self.weight_files: dict[str, Path] = {}
         if weights is not None:
@@ -109,7 +139,7 @@ class ContentGAN(pl.LightningModule):
         Raises:
             UserError: the picture is not 128 x 128, or a pixel of the hole lies outside the middle 64 x 64.
         """
-        prediction = self.predict_middle(picture, mask).float()
+        prediction = self.predict_middle(picture, mask).float().clamp(0, 1)
         return composite(picture, F.pad(prediction, [SIDE // 4] * 4), mask)
 
     def predict_middle(
@@ -128,7 +158,7 @@ class ContentGAN(pl.LightningModule):
                 "A hole reaches outside the middle half of its picture, and the content network fills only "
                 "that: move the hole to the middle or make it smaller."
             )
-        return self.generator(composite(picture, self.mean_colour.expand_as(picture), mask))
+        return self.generator(composite(picture, self.mean_colour.expand_as(picture), mask), mask)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         picture, mask = batch["picture"], batch["mask"]
@@ -141,20 +171,21 @@ class ContentGAN(pl.LightningModule):
         truth = middle(picture)
         prediction = self.predict_middle(picture, mask)
         loss_rec = reconstruction(prediction, truth, 1 - middle(mask), self.ring_weight)
-        logged = {"loss_rec": self.finite("loss_rec", loss_rec)}
+        logged = {"loss_rec": self.sound("loss_rec", loss_rec)}
         loss_g = self.lambda_rec * loss_rec
 
-        if self.discriminator is not None:
+        adversarial = self.trainer.fit_loop.total_batch_idx >= self.warm_up
+        if self.discriminator is not None and adversarial:
             logged |= self.discriminator_step(self.discriminator, optimizer_d[0], truth, prediction.detach())
             self.discriminator.requires_grad_(False)  # the next pass only carries the gradient to f
             loss_adv = takes_for_real(self.discriminator(prediction))
             self.discriminator.requires_grad_(True)
-            logged["loss_adv"] = self.finite("loss_adv", loss_adv)
+            logged["loss_adv"] = self.sound("loss_adv", loss_adv)
             loss_g = loss_g + self.lambda_adv * loss_adv
 
         logged["loss_g"] = loss_g
-        logged["grad_norm_g"] = self.descend(loss_g, self.generator, optimizer_g)
-        for scheduler in as_list(self.lr_schedulers()):
+        logged["grad_norm_g"] = self.descend("grad_norm_g", loss_g, self.generator, optimizer_g)
+        for scheduler in as_list(self.lr_schedulers())[: 2 if adversarial else 1]:
             scheduler.step()
         for name, value in logged.items():
             self.log(f"content/{name}", value.detach(), batch_size=len(picture), prog_bar=name == "loss_rec")
@@ -170,32 +201,51 @@ class ContentGAN(pl.LightningModule):
             discriminator(truth),
             discriminator(prediction),
         )  # apart: each has its own batch statistics
-        loss_real = self.finite("loss_d_real", takes_for_real(real))
-        loss_fake = self.finite("loss_d_fake", takes_for_fake(fake))
+        loss_real = self.sound("loss_d_real", takes_for_real(real), DIVERGED)
+        loss_fake = self.sound("loss_d_fake", takes_for_fake(fake), DIVERGED)
+        accuracy_real, accuracy_fake = (real > 0).float().mean(), (fake < 0).float().mean()
+        self.always_right = self.always_right + 1 if accuracy_real + accuracy_fake == 2 else 0
+        if self.always_right == COLLAPSE:
+            log.warning(
+                "The discriminator has been right on everything for %d batches, at step %d: the generator learns "
+                "nothing from it any more; lower its learning rate (optimizer_d).",
+                COLLAPSE,
+                self.trainer.fit_loop.total_batch_idx,
+            )
         return {
             "loss_d_real": loss_real,
             "loss_d_fake": loss_fake,
-            "accuracy_real": (real > 0).float().mean(),
-            "accuracy_fake": (fake < 0).float().mean(),
-            "grad_norm_d": self.descend(loss_real + loss_fake, discriminator, optimizer),
+            "accuracy_real": accuracy_real,
+            "accuracy_fake": accuracy_fake,
+            "grad_norm_d": self.descend("grad_norm_d", loss_real + loss_fake, discriminator, optimizer),
         }
 
-    def descend(self, loss: Tensor, network: nn.Module, optimizer: Any) -> Tensor:
-        """One optimiser step; returns the L2 norm of the gradient that it took."""
+    def descend(self, name: str, loss: Tensor, network: nn.Module, optimizer: Any) -> Tensor:
+        """One optimiser step; returns the L2 norm of the gradient that it took, which is logged under `name`."""
         optimizer.zero_grad()
         self.manual_backward(loss)
         norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        if self.trainer.scaler is None:  # that of float16 skips the step itself, and then scales less
+            self.sound(name, norm)
         optimizer.step()
         return norm
 
-    def finite(self, name: str, loss: Tensor) -> Tensor:
-        """The loss itself, or a stop before it reaches the weights."""
-        if not torch.isfinite(loss):
+    def sound(self, name: str, value: Tensor, limit: float = math.inf) -> Tensor:
+        """The value itself, or a stop before it reaches the weights."""
+        if not value < limit:
             raise UserError(
-                f"content/{name} became {loss.item()} at step {self.trainer.fit_loop.total_batch_idx}: "
+                f"content/{name} became {value.item():.4g} at step {self.trainer.fit_loop.total_batch_idx}: "
                 "resume from an earlier checkpoint with lower learning rates, or train in float32."
             )
-        return loss
+        return value
+
+    def on_validation_epoch_start(self) -> None:
+        """Every process gathers statistics of its own in batch norm: the first one's, which are saved, hold for all."""
+        if distributed.is_available() and distributed.is_initialized():
+            for buffer in self.buffers():
+                distributed.broadcast(buffer, 0)
+
+    on_train_end = on_validation_epoch_start  # what follows may be a test
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         picture, mask = batch["picture"], batch["mask"]
@@ -225,11 +275,20 @@ class ContentGAN(pl.LightningModule):
             "seconds": [seconds] * len(content),
         }
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses another architecture's in one sentence, before Lightning does it in a hundred."""
+        same_shapes(self.state_dict(), checkpoint["state_dict"], "The checkpoint")
+
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        optimizers = [self.optimizer_g(self.generator.parameters())]
-        if self.discriminator is not None and self.optimizer_d is not None:
-            optimizers.append(self.optimizer_d(self.discriminator.parameters()))
-        schedulers = [self.scheduler(optimizer) for optimizer in optimizers] if self.scheduler else []
+        try:
+            optimizers = [self.optimizer_g(self.generator.parameters())]
+            if self.discriminator is not None and self.optimizer_d is not None:
+                optimizers.append(self.optimizer_d(self.discriminator.parameters()))
+            schedulers = [self.scheduler(optimizer) for optimizer in optimizers] if self.scheduler else []
+        except (TypeError, ValueError, LookupError) as error:
+            raise UserError(f"An optimizer or the scheduler cannot be built: {error}.") from None
+        if not all(math.isfinite(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups):
+            raise UserError("A learning rate is not finite: see optimizer_g and optimizer_d.")
         return optimizers, schedulers
 
 
@@ -244,14 +303,19 @@ def load_weights(module: ContentGAN, path: str | Path) -> None:
     """
     found = {name: value for name, value in read_state(Path(path)).items() if is_content(name)}
     own = {name: value for name, value in module.state_dict().items() if is_content(name)}
+    same_shapes(own, found, str(path))
+    module.load_state_dict(found, strict=False)
+
+
+def same_shapes(own: Mapping[str, Any], found: Mapping[str, Any], source: str) -> None:
+    """Raises a UserError at the first tensor that the two sets of weights do not share."""
     for name in [*own, *found]:
         here, there = describe(own.get(name)), describe(found.get(name))
         if here != there:
             raise UserError(
-                f"{path} holds another content network: {name} is {there} there and {here} here; "
-                "set the generator's options to those of its training."
+                f"{source} holds another content network: {name} is {there} there and {here} here; "
+                "set the model's options to those of its training."
             )
-    module.load_state_dict(found, strict=False)
 
 
 def is_content(name: str) -> bool:

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from inpaint.errors import UserError
+from inpaint.images import diffuse
+from inpaint.images import middle as central
 
 STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
 
 SIDE = 128  # of the pictures that the content network sees
+RIM = 4  # known pixels around the middle that a smooth filling is made from
 
 Activation = Callable[[], nn.Module]
 
@@ -30,7 +34,11 @@ double = partial(nn.ConvTranspose2d, kernel_size=4, stride=2, padding=1, bias=Fa
 
 
 class ContextEncoder(nn.Module):
-    """Predicts the 64 x 64 middle of a 128 x 128 picture whose hole is filled by a constant colour.
+    """Predicts the 64 x 64 middle of a 128 x 128 picture with a hole.
+
+    The papers' network knows its hole by its colour. A residual one is shown the hole filled smoothly, and the mask as
+    a fourth channel, and predicts what is to be added there; its decoder also sees the encoder's features of the
+    middle (skip connections, Ronneberger et al. 2015). So it starts where diffusion ends, in holes of any shape.
 
     Args:
         filters: width of the first layer; the innermost one has eight times as many.
@@ -38,6 +46,7 @@ class ContextEncoder(nn.Module):
         middle: how the 4 x 4 innermost features see each other: `fully_connected` (the paper's) or
             `channel_wise` (Pathak et al., section 3.1: each channel by itself, then a 1 x 1 convolution).
         encoder_activation, decoder_activation: make the nonlinearities; originally leaky ReLU (0.2) and ReLU.
+        residual: whether it adds to a smooth filling.
 
     Raises:
         UserError: `middle` names neither.
@@ -50,40 +59,64 @@ class ContextEncoder(nn.Module):
         middle: Literal["fully_connected", "channel_wise"] = "fully_connected",
         encoder_activation: Activation = nn.ELU,
         decoder_activation: Activation = nn.ELU,
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        self.residual = residual
         deep = 8 * filters
 
-        encoder = [halve(3, filters), encoder_activation()]
+        self.encoder = nn.ModuleList([nn.Sequential(halve(4 if residual else 3, filters), encoder_activation())])
         for inputs, outputs in pairwise([filters, filters, 2 * filters, 4 * filters, deep]):
-            encoder += [halve(inputs, outputs), nn.BatchNorm2d(outputs), encoder_activation()]
+            self.encoder.append(nn.Sequential(halve(inputs, outputs), nn.BatchNorm2d(outputs), encoder_activation()))
 
         if middle == "fully_connected":  # on 4 x 4 features a 4 x 4 convolution is just that
             between = [
-                nn.Conv2d(deep, bottleneck, 4, bias=False),
+                Gather(deep, bottleneck, 4, bias=False),
                 nn.BatchNorm2d(bottleneck),
                 encoder_activation(),
-                nn.ConvTranspose2d(bottleneck, deep, 4, bias=False),
+                Spread(bottleneck, deep, 4, bias=False),
             ]
         elif middle == "channel_wise":
             between = [ChannelWise(deep, 4), nn.Conv2d(deep, deep, 1, bias=False)]
         else:
             raise UserError(f"The generator's middle is {middle!r}: it must be 'fully_connected' or 'channel_wise'.")
-        between += [nn.BatchNorm2d(deep), decoder_activation()]
+        self.middle = nn.Sequential(*between, nn.BatchNorm2d(deep), decoder_activation())
 
-        decoder: list[nn.Module] = []
-        for inputs, outputs in pairwise([deep, 4 * filters, 2 * filters, filters]):
-            decoder += [double(inputs, outputs), nn.BatchNorm2d(outputs), decoder_activation()]
-        decoder += [double(filters, 3), nn.Tanh()]
-
-        self.encoder = nn.Sequential(*encoder)
-        self.middle = nn.Sequential(*between)
-        self.decoder = nn.Sequential(*decoder)
+        self.decoder = nn.ModuleList()
+        seen = [4 * filters, 2 * filters, filters, filters] if residual else [0, 0, 0, 0]  # of the encoder's features
+        widths = pairwise([deep, 4 * filters, 2 * filters, filters, 3])
+        for (inputs, outputs), beside in zip(widths, seen, strict=True):
+            end = [nn.Tanh()] if outputs == 3 else [nn.BatchNorm2d(outputs), decoder_activation()]
+            self.decoder.append(nn.Sequential(double(inputs + beside, outputs), *end))
         self.apply(initialise)
 
-    def forward(self, picture: Float[Tensor, "batch 3 128 128"]) -> Float[Tensor, "batch 3 64 64"]:
-        """Both in [0, 1]; inside, the network works on [-1, 1]."""
-        return (self.decoder(self.middle(self.encoder(2 * picture - 1))) + 1) / 2
+    def forward(
+        self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
+    ) -> Float[Tensor, "batch 3 64 64"]:
+        """The middle of a picture in [0, 1]; the network itself works on [-1, 1].
+
+        Args:
+            picture: the hole filled with a constant colour.
+            mask: 1 in the hole. Only a residual network looks at it; what it predicts outside the hole is the picture.
+
+        Returns:
+            In [0, 1]; a residual network may leave that range a little.
+        """
+        h = 2 * picture - 1
+        if self.residual:
+            start = picture.clone()
+            near = (..., slice(SIDE // 4 - RIM, RIM - SIDE // 4), slice(SIDE // 4 - RIM, RIM - SIDE // 4))
+            start[near] = diffuse(picture[near], mask[near])
+            h = torch.cat([2 * start - 1, mask], 1)
+        seen: list[Tensor] = []
+        for layer in self.encoder:
+            h = layer(h)
+            seen.insert(0, central(h))
+        h = self.middle(h)
+        for layer, beside in zip(self.decoder, seen[1:], strict=True):
+            h = layer(torch.cat([h, beside], 1) if self.residual else h)
+        # in the picture's precision: in bfloat16 (h + 1) / 2 would have no more than 8 bits
+        return central(start) + central(mask) * h if self.residual else (h.to(picture.dtype) + 1) / 2
 
 
 class Discriminator(nn.Module):
@@ -99,12 +132,38 @@ class Discriminator(nn.Module):
         layers = [halve(3, filters), activation()]
         for inputs, outputs in pairwise([filters, 2 * filters, 4 * filters, 8 * filters]):
             layers += [halve(inputs, outputs), nn.BatchNorm2d(outputs), activation()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(8 * filters, 1, 4, bias=False))
+        self.layers = nn.Sequential(*layers, Gather(8 * filters, 1, 4, bias=False))
         self.apply(initialise)
 
     def forward(self, picture: Float[Tensor, "batch 3 64 64"]) -> Float[Tensor, " batch"]:
         """A picture in [0, 1] to its logit: above 0 where the discriminator takes it for real."""
         return self.layers(2 * picture - 1).flatten()
+
+
+class Gather(nn.Conv2d):
+    """A convolution whose kernel is as large as its input, as the matrix product that it is.
+
+    The same weights, and the same numbers but for rounding; the routines for convolutions are many times slower at it.
+    """
+
+    def forward(self, features: Float[Tensor, "batch channels side side"]) -> Float[Tensor, "batch outputs 1 1"]:
+        return F.linear(by_pixel(features), by_pixel(self.weight))[..., None, None]
+
+
+class Spread(nn.ConvTranspose2d):
+    """A transposed convolution of a single pixel, as the matrix product that it is (see `Gather`)."""
+
+    def forward(  # type: ignore[override]  # there is only one size that it can have
+        self, features: Float[Tensor, "batch channels 1 1"]
+    ) -> Float[Tensor, "batch outputs side side"]:
+        _, outputs, height, width = self.weight.shape
+        pixels = features.flatten(1) @ by_pixel(self.weight)
+        return pixels.view(-1, height, width, outputs).permute(0, 3, 1, 2)
+
+
+def by_pixel(x: Float[Tensor, "rows channels side side"]) -> Float[Tensor, "rows values"]:
+    """Each row flattened, one pixel's channels after another's: no copy where channels come last in memory."""
+    return x.permute(0, 2, 3, 1).flatten(1)
 
 
 class ChannelWise(nn.Module):

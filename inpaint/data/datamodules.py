@@ -8,6 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
@@ -17,7 +18,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from inpaint.data.masks import Hole, hole_generator
-from inpaint.data.pictures import Crops, Draws, Pictures, collate
+from inpaint.data.pictures import (
+    LEAST_SIDE,
+    Crops,
+    Draws,
+    Pictures,
+    Share,
+    TrainingLoader,
+    collate,
+    leave_signals_to_the_main_process,
+)
 from inpaint.errors import UserError
 from inpaint.images import atomic
 
@@ -46,7 +56,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     Training: random crops at `training_size`, in whole batches. Validation: centre squares at `training_size`,
     with fixed holes. Test and prediction: centre squares at `test_size`, with fixed holes, one a batch, since the
     refinement takes them one by one and hands each on as soon as it is done. The names of the test pictures are
-    written to `test_pictures.txt` in the trainer's `default_root_dir`.
+    written to `test_pictures.txt` in the trainer's `default_root_dir`. Those whose ids are in `finished` are left out
+    (but for the last, where all are); several processes share the others.
 
     Unreadable files are skipped, counted, and named at the end of the run (and in `unreadable`). Under a Trainer,
     more than 1 % of a split's files raises a `UserError` that names them. Each process of a distributed run counts
@@ -59,10 +70,14 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         training_size: side in training and validation, in pixels.
         test_size: side in test and prediction, in pixels.
         crop_scale: smallest and largest training crop, as parts of a picture's shorter side.
+        in_memory: keeps the training pictures in memory (see `inpaint.data.pictures.Crops`).
         training_hole: draws the holes in training (see `inpaint.data.masks`).
         evaluation_hole: draws the holes in validation, test and prediction.
         samples_per_epoch: training samples an epoch, rounded up to whole batches; None: as many as pictures.
         test_pictures: at most this many test pictures; None: all.
+
+    Raises:
+        UserError: a number is no whole number, or too small.
     """
 
     def __init__(
@@ -74,19 +89,28 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         training_size: int,
         test_size: int,
         crop_scale: Sequence[float],
+        in_memory: bool,
         training_hole: Hole,
         evaluation_hole: Hole,
         samples_per_epoch: int | None = None,
         test_pictures: int | None = None,
     ) -> None:
         super().__init__()
+        check_whole("batch_size", batch_size, 1)
+        check_whole("num_workers", num_workers, 0)
+        check_whole("seed", seed, 0)
+        check_whole("training_size", training_size, 1)
+        check_whole("test_size", test_size, 1)
+        check_whole("samples_per_epoch", samples_per_epoch, 1, or_none=True)
+        check_whole("test_pictures", test_pictures, 1, or_none=True)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.training_size, self.test_size = training_size, test_size
         low, high = crop_scale
-        self.crop_scale = (low, high)
-        self.training_hole, self.evaluation_hole = training_hole, evaluation_hole
+        self.crop_scale, self.in_memory = (low, high), in_memory
+        self.training_hole, self.evaluation_hole = unchecked(training_hole), unchecked(evaluation_hole)
         self.samples_per_epoch, self.test_pictures = samples_per_epoch, test_pictures
         self.unreadable: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+        self.finished: set[str] = set()
         self._reported: set[str] = set()
         self._splits: dict[str, Pictures] = {}
 
@@ -109,12 +133,15 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             fixed: dict[str, Any] = {"hole": self.evaluation_hole, "seed": self.seed}
             crops: dict[str, Any] = {"size": self.training_size, "hole": self.training_hole, "seed": self.seed}
             self._splits = {
-                "train": Crops(*train, **crops, crop_scale=self.crop_scale),
+                "train": Crops(*train, **crops, crop_scale=self.crop_scale, in_memory=self.in_memory),
                 "val": Pictures(*val, size=self.training_size, **fixed),
                 "test": Pictures(test.root, test.names[: self.test_pictures], size=self.test_size, **fixed),
             }
             for pictures in self._splits.values():  # a wrong hole is refused here, not inside a worker
-                pictures.hole((pictures.size, pictures.size), hole_generator(0))
+                try:
+                    pictures.hole((pictures.size, pictures.size), hole_generator(0))
+                except (TypeError, ValueError) as error:
+                    raise UserError(f"data: a hole cannot be drawn: {error}.") from None
         if stage == "fit":
             self._pictures("train")
         if stage in ("test", "predict") and self.trainer is not None and self.trainer.is_global_zero:
@@ -134,16 +161,19 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             self.samples_per_epoch or len(pictures),
             self.batch_size,
             seed=self.seed,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
+            **self._process(),
         )
-        return self._loader(pictures, batch_size=self.batch_size, sampler=sampler)
+        return self._loader(pictures, TrainingLoader, batch_size=self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self._pictures("val"), batch_size=self.batch_size)
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self._pictures("test"), batch_size=1)
+        pictures = self._pictures("test")
+        every = range(len(pictures))
+        left = [index for index in every if pictures.ids[index] not in self.finished] or every[-1:]
+        sampler = Share(left, **self._process())
+        return self._loader(pictures, batch_size=1, sampler=sampler)
 
     predict_dataloader = test_dataloader
 
@@ -169,8 +199,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         pictures = self._splits[split]
         if len(known) > pictures.unreadable_allowed:
             raise UserError(
-                f"{len(known)} of the {len(pictures)} files in the {split} split cannot be read, which is more than "
-                "1 %; repair or remove them: " + ", ".join(sorted(known))
+                f"{len(known)} of the {len(pictures)} files in the {split} split cannot be read or are smaller than "
+                f"{LEAST_SIDE} pixels, which is more than 1 %; repair or remove them: " + ", ".join(sorted(known))
             )
 
     def _report(self) -> None:
@@ -186,10 +216,18 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             raise UserError(self.explain_empty(split, pictures.root))
         return pictures
 
-    def _loader(self, pictures: Pictures, **options: Any) -> DataLoader:
-        return DataLoader(
+    def _process(self) -> dict[str, int]:
+        """Which of how many."""
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def _loader(self, pictures: Pictures, kind: type[DataLoader] = DataLoader, **options: Any) -> DataLoader:
+        return kind(
             pictures,
             num_workers=self.num_workers,
+            worker_init_fn=leave_signals_to_the_main_process,
+            generator=torch.Generator(),  # else each pass draws from the global one, whose state a checkpoint holds
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
@@ -205,15 +243,24 @@ class ParisStreetView(PictureDataModule):
 
     Args:
         root: the folder that holds the two.
+        train_folder: another folder to train on, relative to `root` (or absolute): test pictures are easier to get.
         validation_pictures: training pictures held out for validation; at most a tenth of them.
         (the others as in `PictureDataModule`)
     """
 
     OBTAIN = "its authors give it out on request (see https://github.com/pathak22/context-encoder)"
 
-    def __init__(self, root: str | Path, *, validation_pictures: int, **common: Any) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        validation_pictures: int,
+        train_folder: str | Path = "paris_train_original",
+        **common: Any,
+    ) -> None:
         super().__init__(**common)
-        self.root, self.validation_pictures = Path(root), validation_pictures
+        check_whole("validation_pictures", validation_pictures, 0)
+        self.root, self.validation_pictures, self.train_folder = Path(root), validation_pictures, train_folder
 
     def find(self) -> Splits:
         if not self.root.is_dir():
@@ -221,7 +268,7 @@ class ParisStreetView(PictureDataModule):
                 f"Paris StreetView was expected in {self.root.absolute()} (paris_train_original/ and "
                 f"paris_eval/paris_eval_gt/; set data.root), which does not exist: {self.OBTAIN}; {WITHOUT}."
             )
-        train, val = hold_out(pictures_under(self.root / "paris_train_original"), self.validation_pictures)
+        train, val = hold_out(pictures_under(self.root / self.train_folder), self.validation_pictures)
         return Splits(train, val, pictures_under(self.root / "paris_eval" / "paris_eval_gt"))
 
     def explain_empty(self, split: str, folder: Path) -> str:
@@ -249,6 +296,7 @@ class ImageNet(PictureDataModule):
 
     def __init__(self, root: str | Path, *, test_seed: int, validation_pictures: int, **common: Any) -> None:
         super().__init__(**common)
+        check_whole("validation_pictures", validation_pictures, 0)
         self.root, self.test_seed, self.validation_pictures = Path(root), test_seed, validation_pictures
 
     def find(self) -> Splits:
@@ -362,6 +410,19 @@ class Sample(PictureDataModule):
         return f"The {split} split of data=sample is empty: set data.test_pictures to at least 1, or to null."
 
 
+def unchecked(hole: Hole) -> Hole:
+    """A plain partial in place of Hydra's, whose checks at every call would be a fifth of the time of a sample."""
+    return partial(hole.func, *hole.args, **hole.keywords) if isinstance(hole, partial) else hole
+
+
+def check_whole(name: str, value: Any, least: int, or_none: bool = False) -> None:
+    """Raises a UserError unless the value is a whole number, and not too small."""
+    if or_none and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"data.{name} is {value!r}, but must be a whole number of at least {least}.")
+
+
 def pictures_under(folder: Path, pattern: str = "*") -> Files:
     """All pictures (by suffix, in any case) anywhere under a folder; none where it does not exist.
 
@@ -423,7 +484,7 @@ def cached_list(key: str, stamp: str, make: Callable[[], list[str]]) -> list[str
     try:
         with atomic(path) as beside:
             beside.write_text(json.dumps({"key": key, "stamp": stamp, "names": names}))
-    except OSError as error:
+    except UserError as error:
         log.info("The list of pictures is not cached: %s", error)
     return names
 

@@ -12,23 +12,27 @@ import hashlib
 import math
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler, default_collate
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
 
 from inpaint.data.masks import Hole, hole_generator
 from inpaint.errors import UserError
-from inpaint.images import read_picture, resize
+from inpaint.images import read_pixels, resize
 
 UNREADABLE_SHARE = 0.01
 """More unreadable files than this share of a data set mean that something is wrong with the data set."""
+
+LEAST_SIDE = 8
+"""Pixels; a picture whose shorter side has fewer is no photograph, and counts as unreadable."""
 
 
 class Draw(NamedTuple):
@@ -74,14 +78,14 @@ class Pictures(Dataset):
         return math.floor(UNREADABLE_SHARE * len(self))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        index, picture, unreadable = self._read(index)
-        if picture is None:
+        index, pixels, unreadable = self._read(index)
+        if pixels is None:
             return {"unreadable": unreadable}
         identifier = self.ids[index]
         generator = hole_generator("evaluation", self.seed, identifier)
         return {
             "id": identifier,
-            "picture": centre_crop(picture, self.size),
+            "picture": centre_crop(pixels.contiguous() / 255, self.size),
             "mask": self.hole((self.size, self.size), generator),
             "unreadable": unreadable,
         }
@@ -93,16 +97,19 @@ class Pictures(Dataset):
             self._ids = identifiers(self.names)
         return self._ids
 
-    def _read(self, index: int) -> tuple[int, Float[Tensor, "3 height width"] | None, list[str]]:
+    def _read(self, index: int) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
         """The picture at the index, or the next readable one: its index, itself, and the paths skipped."""
         unreadable: list[str] = []
         while len(unreadable) <= self.unreadable_allowed:
             path = self.root / self.name(index)
             try:
-                return index, read_picture(path), unreadable
+                pixels = read_pixels(path)
+                if min(pixels.shape[1:]) >= LEAST_SIDE:
+                    return index, pixels, unreadable
             except UserError:
-                unreadable.append(str(path))
-                index = (index + 1) % len(self)
+                pass
+            unreadable.append(str(path))
+            index = (index + 1) % len(self)
         return index, None, unreadable
 
 
@@ -111,10 +118,13 @@ class Crops(Pictures):
 
     The Context Encoder's code scales a picture's shorter side to 350 and crops 128: 0.366 of that side. Here the
     part is drawn from `crop_scale`, so that views as wide as those of the evaluation (1.0) are learnt as well.
-    Ids are those of `identifier`, not made unique.
+    Ids are those of `identifier`, not made unique. Crops are resized with 8 bits, as they were read: that is faster,
+    and rounding is nothing to a training.
 
     Args:
         crop_scale: smallest and largest side of a crop, as parts of the picture's shorter side.
+        in_memory: keeps every picture once it was read, with 8 bits and as small as its smallest crop allows (about
+            half a megabyte at 128). Each worker process keeps its own, so it goes with none of them.
         (the others as in `Pictures`)
 
     Raises:
@@ -130,8 +140,11 @@ class Crops(Pictures):
         hole: Hole,
         seed: int,
         crop_scale: tuple[float, float],
+        in_memory: bool = False,
     ) -> None:
         super().__init__(root, names, size=size, hole=hole, seed=seed)
+        self.in_memory = in_memory
+        self._kept: dict[int, UInt8[Tensor, "3 height width"]] = {}
         low, high = crop_scale
         if not 0 < low <= high <= 1:
             raise UserError(f"crop_scale is [{low}, {high}], but must be a range within (0, 1], smaller value first.")
@@ -141,16 +154,28 @@ class Crops(Pictures):
         """The sample of a draw; for a bare index (from Lightning's `overfit_batches`), always the same."""
         if not isinstance(draw, Draw):
             draw = Draw(draw)
-        index, picture, unreadable = self._read(draw.picture)
-        if picture is None:
+        index, pixels, unreadable = self._read(draw.picture)
+        if pixels is None:
             return {"unreadable": unreadable}
         generator = hole_generator("training", self.seed, *draw.keys, draw.picture)
         return {
             "id": identifier(self.name(index)),
-            "picture": random_crop(picture, self.size, self.crop_scale, generator),
+            "picture": random_crop(pixels, self.size, self.crop_scale, generator).contiguous() / 255,
             "mask": self.hole((self.size, self.size), generator),
             "unreadable": unreadable,
         }
+
+    def _read(self, index: int) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
+        if not self.in_memory:
+            return super()._read(index)
+        if index not in self._kept:
+            found, pixels, unreadable = super()._read(index)
+            if unreadable or pixels is None:
+                return found, pixels, unreadable
+            height, width = pixels.shape[1:]
+            shrink = min(1.0, math.ceil(self.size / self.crop_scale[0]) / min(height, width))
+            self._kept[index] = resize(pixels[None], (round(height * shrink), round(width * shrink)))[0]
+        return index, self._kept[index], []
 
 
 class Draws(DistributedSampler):
@@ -158,7 +183,8 @@ class Draws(DistributedSampler):
 
     The ranks share out random orders of all pictures, one order after another: no picture comes a second time
     before each has come once, and ragged batches never occur, even where pictures are few. Lightning calls
-    `set_epoch`, and leaves a `DistributedSampler` in place. The keys of a draw are (rank, epoch, position).
+    `set_epoch`, and leaves a `DistributedSampler` in place. The keys of a draw are (rank, epoch, position). The next
+    iteration, and only that, begins at position `start`.
     """
 
     def __init__(
@@ -166,7 +192,7 @@ class Draws(DistributedSampler):
     ) -> None:
         self.pictures, self.seed, self.rank, self.num_replicas = pictures, seed, rank, world_size
         self.num_samples = math.ceil(samples / (batch_size * world_size)) * batch_size
-        self.epoch = 0
+        self.epoch = self.start = 0
 
     def __len__(self) -> int:
         return self.num_samples
@@ -178,8 +204,60 @@ class Draws(DistributedSampler):
             for turn in range(math.ceil(total / self.pictures))
         ]
         mine = torch.cat(orders)[self.rank : total : self.num_replicas]
-        for position, index in enumerate(mine.tolist()):
+        start, self.start = self.start, 0
+        for position, index in enumerate(mine[start:].tolist(), start):
             yield Draw(index, (self.rank, self.epoch, position))
+
+
+class TrainingLoader(DataLoader):
+    """A DataLoader over `Draws` that can go on in the middle of an epoch, by the protocol that Lightning looks for.
+
+    Nothing is read before the first batch is asked for: by then Lightning has said which epoch it is.
+    """
+
+    handed_out = 0  # batches of this epoch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches": self.handed_out % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        if isinstance(self.sampler, Draws):  # Lightning's overfit_batches puts another in its place
+            self.sampler.start = state["batches"] * cast(int, self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        self.handed_out = self.sampler.start // cast(int, self.batch_size) if isinstance(self.sampler, Draws) else 0
+        for batch in super().__iter__():
+            self.handed_out += 1
+            yield batch
+
+
+class Share(DistributedSampler):
+    """One process's part of the indices: each comes once in all, and none of the processes is left without any.
+
+    Lightning's own sampler would repeat some to give all the same number. With fewer indices than processes, those
+    that would have none repeat the first.
+    """
+
+    def __init__(self, indices: Sequence[int], *, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = list(indices[rank::world_size] or indices[:1])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Every epoch is the same."""
+
+
+def leave_signals_to_the_main_process(worker: int) -> None:
+    """For a loader's workers: Ctrl-C and Slurm reach every process, and the main one still needs its batches.
+
+    SIGTERM ends a worker a minute later, as it is also how a main process ends those that it cannot reach otherwise.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -196,15 +274,15 @@ def centre_crop(picture: Float[Tensor, "3 height width"], size: int) -> Float[Te
     """The largest centred square of a picture, resized."""
     height, width = picture.shape[1:]
     side = min(height, width)
-    return _cut(picture, (height - side) // 2, (width - side) // 2, side, size)
+    return _cut(picture, (height - side) // 2, (width - side) // 2, side, size).clamp(0, 1)
 
 
 def random_crop(
-    picture: Float[Tensor, "3 height width"],
+    picture: Shaped[Tensor, "3 height width"],
     size: int,
     scale: tuple[float, float],
     generator: torch.Generator,
-) -> Float[Tensor, "3 size size"]:
+) -> Shaped[Tensor, "3 size size"]:
     """A random square, its side a random part (`scale`) of the shorter side, resized; every second one flipped."""
     height, width = picture.shape[1:]
     part, down, across, flip = torch.rand(4, generator=generator).tolist()
@@ -214,11 +292,9 @@ def random_crop(
 
 
 def _cut(
-    picture: Float[Tensor, "3 height width"], top: int, left: int, side: int, size: int
-) -> Float[Tensor, "3 size size"]:
-    square = picture[:, top : top + side, left : left + side]
-    # A copy even where nothing is resized: a view would hold the whole picture.
-    return resize(square[None], (size, size))[0].clamp(0, 1).clone()
+    picture: Shaped[Tensor, "3 height width"], top: int, left: int, side: int, size: int
+) -> Shaped[Tensor, "3 size size"]:
+    return resize(picture[None, :, top : top + side, left : left + side], (size, size))[0]
 
 
 def identifier(name: str) -> str:

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
+from kornia.color import rgb_to_lab
 from torch import Tensor
 from torchmetrics.functional import mean_absolute_error, mean_squared_error
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
@@ -64,21 +65,44 @@ def sharpness_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor
 
 
 def seam_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> float:
-    """Mean step across the hole's border over the mean step inside the 8-pixel ring outside it; 1 is no seam.
+    """The larger mean step at the hole's border over the mean step inside the 8-pixel ring outside it; 1 is no seam.
 
-    A step is the absolute difference of two neighbours, which share a side. `nan` where the ratio is
-    undefined (no border inside the picture, or a flat ring).
+    A step is the absolute difference of two neighbours, which share a side. Two means are taken at the border: of the
+    steps across it, and of those one pixel further in, from its first pixel inside to the one behind. So a fill whose
+    outermost pixels repeat their neighbours hides no seam. `nan` where the ratio is undefined (no border inside the
+    picture, or a flat ring).
     """
     hole = _hole(picture, mask)
     ring = _ring(hole, SEAM_RING)
     picture = picture.float()
-    across, within = [], []
+    across, behind, within = [], [], []
     for dim in (-2, -1):
         length = picture.shape[dim] - 1
         step = (picture.narrow(dim, 1, length) - picture.narrow(dim, 0, length)).abs()
-        across.append(step[:, hole.narrow(dim, 0, length) ^ hole.narrow(dim, 1, length)].flatten())
+        first, second = hole.narrow(dim, 0, length), hole.narrow(dim, 1, length)
+        border = first ^ second
+        next_to_it = torch.zeros_like(border)
+        next_to_it.narrow(dim, 1, length - 1).logical_or_(border.narrow(dim, 0, length - 1))
+        next_to_it.narrow(dim, 0, length - 1).logical_or_(border.narrow(dim, 1, length - 1))
+        across.append(step[:, border].flatten())
+        behind.append(step[:, first & second & next_to_it].flatten())
         within.append(step[:, ring.narrow(dim, 0, length) & ring.narrow(dim, 1, length)].flatten())
-    return _ratio(torch.cat(across).mean(), torch.cat(within).mean())
+    # a hole of single pixels has no step behind the border: fmax leaves the mean of none out
+    return _ratio(torch.fmax(torch.cat(across).mean(), torch.cat(behind).mean()), torch.cat(within).mean())
+
+
+def colour_cast(
+    picture: Float[Tensor, "3 height width"],
+    reference: Float[Tensor, "3 height width"],
+    mask: Float[Tensor, "1 height width"],
+) -> float:
+    """How far the hole's mean colour lies from the reference's, whatever its lightness; about 2.3 is just visible.
+
+    The distance of the two means over the hole in the a*b* plane of CIE L*a*b* (D65). Pictures are in [0, 1].
+    """
+    hole = _hole(picture, mask)
+    shift = (rgb_to_lab(picture.float()) - rgb_to_lab(reference.float()))[1:, hole].mean(1)
+    return float(shift.norm())
 
 
 def _errors(prediction: Tensor, truth: Tensor) -> dict[str, float]:

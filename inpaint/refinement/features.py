@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from inpaint.errors import UserError
+from inpaint.precision import fast_dtype
 
 EMBEDDED = Path(str(files("inpaint.assets") / "vgg16_relu4_2_fp16.safetensors"))
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions a block
@@ -321,15 +322,6 @@ class HoleFeatures:
         # a computed box may stick out of what the next step looks at
         inside = at.intersection(Box(0, 0, *surroundings.shape[-2:]))
         return _Paste.apply(inside.within(at).of(inner), surroundings, inside)
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, float32 elsewhere: the one place that decides precision."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        return torch.bfloat16
-    return torch.float32
 
 
 def load_vgg(weights: str | Path = "embedded") -> VGG:

@@ -58,7 +58,11 @@ class Refinement(pl.LightningModule):
         return enlarged, refined, reports
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """One batch; what it returns is what `evaluation.results.Results` writes."""
+        """One batch; what it returns is what `evaluation.results.Results` writes.
+
+        The unweighted energies at each scale, before and after, are logged as `refinement/scale<number>/<term>_<when>`:
+        a curve over the batches (`_step`) and the mean (`_epoch`).
+        """
         picture, mask = batch["picture"], batch["mask"]
         began = time.perf_counter()
         enlarged, refined, reports = self(picture, mask)
@@ -66,8 +70,11 @@ class Refinement(pl.LightningModule):
         for number, report in enumerate(reports):
             for when, energies in (("before", report.before), ("after", report.after)):
                 for term, value in energies._asdict().items():
-                    name = f"refinement/scale{number}_{term}_{when}"
-                    self.log(name, value.mean(), batch_size=len(picture), sync_dist=True)
+                    name = f"refinement/scale{number}/{term}_{when}"
+                    # the curve is each process's own: they may have unequal numbers of pictures to wait for
+                    size = len(picture)
+                    self.log(f"{name}_step", value.mean(), on_step=True, on_epoch=False, batch_size=size)
+                    self.log(f"{name}_epoch", value.mean(), on_epoch=True, batch_size=size, sync_dist=True)
         return {
             "id": batch["id"],
             "input": composite(picture, torch.ones_like(picture), mask),  # the hole shown white

@@ -26,6 +26,10 @@ class Geometry(NamedTuple):
     queries: Bool[Tensor, "rows columns"]
     candidates: Bool[Tensor, "rows columns"]
 
+    @property
+    def pairs(self) -> int:
+        return int(self.queries.sum()) * int(self.candidates.sum())
+
 
 def geometry(mask: Float[Tensor, "1 height width"], stride: int) -> Geometry:
     """The queries and candidates of a layer with that stride.
@@ -67,6 +71,35 @@ def make_bank(features: Float[Tensor, "channels rows columns"], candidates: Bool
     squares = features.pow(2).sum(0)
     norms = 9 * F.avg_pool2d(squares[None, None], 3, stride=1)[0, 0]
     return Bank(features, candidates, F.pad(norms, (1, 1, 1, 1)))
+
+
+class Colours(NamedTuple):
+    """The mean colours of a layer's cells, as three more channels to compare beside its features.
+
+    Deep features say little of colour: without it a wall may be matched to the water before it.
+    """
+
+    stride: int
+    centre: Float[Tensor, "batch 3 1 1"]
+    unit: Float[Tensor, "batch 1 1 1"]
+
+    @classmethod
+    def beside(
+        cls,
+        features: Float[Tensor, "batch channels rows columns"],
+        picture: Float[Tensor, "batch 3 height width"],
+        stride: int,
+        weight: float,
+    ) -> "Colours":
+        """So scaled that this picture's deviate from their mean by `weight` times its features' root mean square."""
+        cells = F.avg_pool2d(picture, stride)
+        centre = cells.mean((2, 3), keepdim=True)
+        strength = features.float().pow(2).sum(1, keepdim=True).mean((2, 3), keepdim=True).sqrt()
+        deviation = (cells - centre).pow(2).sum(1, keepdim=True).mean((2, 3), keepdim=True).sqrt()
+        return cls(stride, centre, weight * strength / deviation.clamp(min=1 / 255))
+
+    def of(self, picture: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 rows columns"]:
+        return (F.avg_pool2d(picture, self.stride) - self.centre) * self.unit
 
 
 def _shifted_sum(scores: Float[Tensor, "queries rows columns"]) -> Float[Tensor, "fewer_queries rows fewer_columns"]:
@@ -136,6 +169,68 @@ def nearest(
     query, candidate = torch.cat(asked), torch.cat(found)
     order = query.argsort()
     return query[order], candidate[order]
+
+
+@torch.no_grad()
+def nearby(
+    features: Float[Tensor, "channels box_rows box_columns"],
+    box: Box,
+    query: Int[Tensor, " queries"],
+    guess: Int[Tensor, "rows columns"],
+    bank: Bank,
+    rule: Rule,
+) -> Int[Tensor, " queries"]:
+    """nn(i) among the candidates that earlier matches suggest: time grows with the queries, not with their square.
+
+    As in PatchMatch (Barnes et al. 2009): if a neighbour of i was matched to j, then j, moved as i lies to that
+    neighbour, is worth trying (nine candidates); and so are the eight around the best of them.
+
+    Args:
+        features, box, bank, rule: as in `nearest`.
+        query: as flat indices of the map.
+        guess: for each cell of the map the candidate that it was matched to, -1 where there is none. Each query has
+            at least one among itself and its eight neighbours whose move stays a candidate; else it keeps the first
+            candidate of all.
+    """
+    rows, columns = bank.candidates.shape
+    source = bank.features.flatten(1).T.contiguous()
+    cells = features.float().flatten(1).T.contiguous()
+    y, x = query // columns, query % columns
+    local = (y - box.top) * (box.right - box.left) + x - box.left
+    padded = F.pad(guess, (1, 1, 1, 1), value=-1)
+    first = int(bank.candidates.flatten().to(torch.uint8).argmax())
+    around = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+
+    def best_of(block: slice, tried: Int[Tensor, "block tries"]) -> Int[Tensor, " block"]:
+        """The best of some candidates; -1 is none."""
+        ty, tx = tried // columns, tried % columns
+        allowed = (tried >= 0) & bank.candidates[ty.clamp(0, rows - 1), tx]
+        tried = torch.where(allowed, tried, first)
+        scores = features.new_zeros(tried.shape, dtype=torch.float32)
+        for dy, dx in around:
+            asked = cells[local[block] + dy * (box.right - box.left) + dx]
+            scores += torch.linalg.vecdot(source[tried + dy * columns + dx], asked[:, None])
+        norms = bank.squared_norms.flatten()[tried]
+        scores = 2 * scores - norms if rule == "l2" else scores * norms.clamp(min=1e-12).rsqrt()
+        return tried.gather(1, torch.where(allowed, scores, -torch.inf).argmax(1, keepdim=True))[:, 0]
+
+    found = []
+    size = max(1, BLOCK_BYTES // 16 // (9 * 4 * features.shape[0]))
+    for start in range(0, len(query), size):
+        block = slice(start, start + size)
+        moved = [padded[y[block] + 1 + dy, x[block] + 1 + dx] for dy, dx in around]
+        tried = [torch.where(j >= 0, j - dy * columns - dx, -1) for j, (dy, dx) in zip(moved, around, strict=True)]
+        best = best_of(block, torch.stack(tried, 1))
+        found.append(best_of(block, torch.stack([best + dy * columns + dx for dy, dx in around], 1)))
+    return torch.cat(found) if found else query
+
+
+def finer(match: Int[Tensor, "rows columns"]) -> Int[Tensor, "double_rows double_columns"]:
+    """A layer's map of matches at twice the size: each cell's four parts look where the cell was matched to."""
+    rows, columns = match.shape
+    y, x = match // columns, match % columns
+    parts = [torch.where(match >= 0, (2 * y + dy) * 2 * columns + 2 * x + dx, -1) for dy in (0, 1) for dx in (0, 1)]
+    return torch.stack(parts).view(2, 2, rows, columns).permute(2, 0, 3, 1).reshape(2 * rows, 2 * columns)
 
 
 class Target(NamedTuple):

@@ -49,6 +49,12 @@ def test_the_small_generator():
     assert str(built) == str(ContextEncoder(filters=32, bottleneck=1024))
 
 
+def test_the_residual_generator():
+    with torch.device("meta"):
+        built = instantiate(composed("model/generator=residual").generator)
+    assert str(built) == str(ContextEncoder(filters=32, bottleneck=680, residual=True))
+
+
 def test_the_original_context_encoder():
     built = instantiate(composed("model/generator=context_encoder", *TINY[:2]).generator)
     assert isinstance(built.middle[0], ChannelWise)

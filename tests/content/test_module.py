@@ -110,7 +110,7 @@ def test_the_hole_is_shown_in_the_mean_colour():
     seen = []
 
     class Spy(torch.nn.Module):
-        def forward(self, picture):
+        def forward(self, picture, mask):
             seen.append(picture)
             return middle(picture)
 
@@ -222,6 +222,17 @@ def test_overfits_a_tiny_batch(adversarial):
     assert last < first / 4
 
 
+def test_a_fused_optimizer_takes_the_same_step():
+    """With channels last in memory: a gradient laid out differently from its weights would be taken for another."""
+    moved = []
+    for fused in (False, True):
+        module = make(optimizer_g=partial(adam, lr=2e-3, fused=fused), optimizer_d=partial(adam, lr=2e-4, fused=fused))
+        start = torch.cat([parameter.detach().flatten().clone() for parameter in module.parameters()])
+        fit(module, limit_train_batches=1)
+        moved.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]) - start)
+    assert (moved[1] - moved[0]).norm() < 1e-3 * moved[0].norm()
+
+
 def test_schedulers_step_with_every_batch():
     halving = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
     run = fit(make(scheduler=halving))
@@ -229,9 +240,23 @@ def test_schedulers_step_with_every_batch():
     assert rates == pytest.approx([2e-3 / 4, 2e-4 / 4])
 
 
+def test_the_discriminator_waits_for_the_warm_up():
+    halving = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    module = make(warm_up=1, scheduler=halving)
+    before = [parameter.clone() for parameter in module.discriminator.parameters()]
+    waits = make(warm_up=2, scheduler=halving)
+    torch.manual_seed(0)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in fit(waits).optimizers]
+    assert rates == pytest.approx([2e-3 / 4, 2e-4])
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in fit(module).optimizers]
+    assert rates == pytest.approx([2e-3 / 4, 2e-4 / 2])
+    after = module.discriminator.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 def test_validation_measures_the_hole():
     class Brighter(torch.nn.Module):
-        def forward(self, picture):
+        def forward(self, picture, mask):
             return truth + 0.1
 
     truth = middle(next(iter(loader(2)))["picture"])
@@ -259,6 +284,47 @@ def test_a_loss_that_is_not_finite_stops_by_name_and_step(network, term):
     assert all(torch.isfinite(parameter).all() for parameter in others)
 
 
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights():
+    module = make(adversarial=False)
+    start = copy.deepcopy(module)
+    spoilt = next(module.generator.parameters())
+    spoilt.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(UserError, match=r"content/grad_norm_g became (nan|inf) at step 0"):
+        fit(module)
+    pairs = zip(start.parameters(), module.parameters(), strict=True)
+    assert all(torch.equal(before, after) for before, after in pairs)
+
+
+def test_a_diverged_discriminator_stops_by_name_and_step():
+    module = make(optimizer_d=partial(torch.optim.SGD, lr=1e4))
+    with pytest.raises(UserError, match=r"content/loss_d_(real|fake) became \S+ at step [12]: resume from an earlier"):
+        fit(module, max_epochs=2)
+
+
+@pytest.mark.parametrize(("wins", "warned"), [([True] * 4, True), ([True, True, False, True], False)])
+def test_a_discriminator_that_is_always_right_is_warned_of(wins, warned, monkeypatch, caplog):
+    """Two batches an epoch; the logits are given, so that it loses when it is told to."""
+
+    class Told(torch.nn.Module):
+        calls = 0
+
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, picture):  # three times a batch: real, fake, and fake again for the generator
+            batch, turn = divmod(self.calls, 3)
+            self.calls += 1
+            right = 1.0 if turn == 0 else -1.0
+            return (picture.mean((1, 2, 3)) * 0 + right * (1 if wins[batch] else -1)) * self.scale
+
+    monkeypatch.setattr("inpaint.content.module.COLLAPSE", 3)
+    still = partial(torch.optim.SGD, lr=0.0)
+    module = ContentGAN(ContextEncoder(4, 8), Told(), still, still)
+    fit(module, max_epochs=2)
+    assert ("right on everything for 3 batches, at step 2" in caplog.text) == warned
+
+
 def test_bfloat16_trains_and_fills_in_float32():
     module = make()
     run = fit(module, precision="bf16-mixed")
@@ -270,6 +336,21 @@ def test_bfloat16_trains_and_fills_in_float32():
 def test_a_batch_of_one_is_refused():
     with pytest.raises(UserError, match=r"raise data\.batch_size"):
         trainer().fit(make(), DataLoader(samples(2), batch_size=1))
+
+
+@pytest.mark.parametrize(
+    ("saved", "resumed"),
+    [
+        (make(filters=8), make()),
+        (make(adversarial=False), make()),
+        (make(), make(adversarial=False)),
+        (ContentGAN(ContextEncoder(4, middle="channel_wise"), None, adam), make(adversarial=False)),
+    ],
+)
+def test_a_checkpoint_of_another_architecture_is_not_resumed(saved, resumed, tmp_path):
+    fit(saved).save_checkpoint(tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match=r"The checkpoint holds another content network: \S+ is .+ there and .+ here"):
+        fit(resumed, tmp_path / "other.ckpt", max_epochs=2)
 
 
 @pytest.mark.parametrize("adversarial", [True, False])

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from inpaint.content.networks import ChannelWise, ContextEncoder, Discriminator
+from inpaint.content.networks import ChannelWise, ContextEncoder, Discriminator, Gather, Spread
 from inpaint.errors import UserError
+from inpaint.images import diffuse, middle
 
 
 @pytest.fixture(autouse=True)
@@ -15,9 +16,15 @@ def size(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def hole(batch: int) -> torch.Tensor:
+    mask = torch.zeros(batch, 1, 128, 128)
+    mask[..., 36:92, 36:92] = 1
+    return mask
+
+
 @pytest.mark.parametrize("middle", ["fully_connected", "channel_wise"])
 def test_predicts_the_middle_as_pictures(middle):
-    prediction = ContextEncoder(filters=4, bottleneck=8, middle=middle)(torch.rand(2, 3, 128, 128))
+    prediction = ContextEncoder(filters=4, bottleneck=8, middle=middle)(torch.rand(2, 3, 128, 128), hole(2))
     assert prediction.shape == (2, 3, 64, 64)
     assert prediction.min() >= 0
     assert prediction.max() <= 1
@@ -27,10 +34,36 @@ def test_predicts_the_middle_as_pictures(middle):
 def test_every_output_sees_the_whole_picture(middle):
     network = ContextEncoder(filters=4, bottleneck=8, middle=middle).eval()
     picture = torch.rand(1, 3, 128, 128, requires_grad=True)
-    network(picture)[0, :, 0, 0].sum().backward()
+    network(picture, hole(1))[0, :, 0, 0].sum().backward()
     seen = picture.grad.abs().amax((0, 1))
     assert seen[-8:, -8:].max() > 0
     assert seen[:8, -8:].max() > 0
+
+
+def test_a_residual_network_changes_only_the_hole_and_starts_from_diffusion():
+    network = ContextEncoder(filters=4, bottleneck=8, residual=True).eval()
+    picture, mask = torch.rand(2, 3, 128, 128), hole(2)
+    with torch.no_grad():
+        prediction = network(picture, mask)
+        assert torch.equal(prediction[middle(1 - mask).expand_as(prediction) > 0], known(picture, mask))
+        network.decoder[-1][0].weight.zero_()  # nothing is added
+        rim = (..., slice(28, 100), slice(28, 100))
+        smooth = diffuse(picture[rim], mask[rim])[..., 4:-4, 4:-4]
+        torch.testing.assert_close(network(picture, mask), smooth)
+
+
+def known(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return middle(picture)[middle(1 - mask).expand(-1, 3, -1, -1) > 0]
+
+
+@pytest.mark.parametrize(("across", "down"), [(32, 32), (4, 60)])
+def test_a_residual_network_knows_holes_of_any_shape(across, down):
+    """The same colours, another hole: another prediction."""
+    network = ContextEncoder(filters=4, bottleneck=8, residual=True).eval()
+    grey, mask = torch.full((1, 3, 128, 128), 0.5), torch.zeros(1, 1, 128, 128)
+    mask[..., 64 - down // 2 : 64 + down // 2, 64 - across // 2 : 64 + across // 2] = 1
+    inside = middle(mask).expand(1, 3, 64, 64) > 0
+    assert (network(grey, mask) - network(grey, hole(1))).abs()[inside].max() > 0
 
 
 def test_paper_and_small_sizes():
@@ -40,6 +73,8 @@ def test_paper_and_small_sizes():
     with torch.device("meta"):
         assert size(ContextEncoder()) == weights + normalisation
         assert round(size(ContextEncoder(filters=32, bottleneck=1024)) / 1e6, 1) == 9.8
+        shipped = ContextEncoder(filters=32, bottleneck=680, residual=True)
+    assert sum(2 * tensor.numel() for tensor in shipped.state_dict().values()) < 15e6  # bytes, in float16
 
 
 def test_the_paper_changes_every_activation_to_elu():
@@ -78,3 +113,28 @@ def test_networks_start_as_dcgan():
     assert network.middle[0].weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert network.middle[1].weight.mean().item() == pytest.approx(1, abs=0.02)
     assert all("bias" not in name or parameter.eq(0).all() for name, parameter in network.named_parameters())
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("kind", "side"), [(Gather, 4), (Spread, 1)])
+def test_a_fully_connected_layer_is_the_convolution_that_it_stands_for(kind, side, memory_format):
+    layer = kind(6, 10, 4, bias=False).to(memory_format=memory_format)
+    x = torch.randn(3, 6, side, side).to(memory_format=memory_format)
+    plain = nn.Conv2d.forward if kind is Gather else nn.ConvTranspose2d.forward
+    results = []
+    for forward in (kind.forward, plain):
+        inputs = x.clone().requires_grad_()
+        out = forward(layer, inputs)
+        results.append((out, *torch.autograd.grad(out.square().sum(), [inputs, layer.weight])))
+    for own, expected in zip(*results, strict=True):
+        assert own.shape == expected.shape
+        torch.testing.assert_close(own, expected)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_predictions_in_mixed_precision_are_finer_than_bfloat16(residual):
+    network = ContextEncoder(filters=4, bottleneck=8, residual=residual)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        prediction = network(torch.rand(2, 3, 128, 128), hole(2))
+    assert prediction.dtype == torch.float32
+    assert not torch.equal(prediction, prediction.bfloat16().float())

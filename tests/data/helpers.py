@@ -16,6 +16,7 @@ COMMON = {
     "training_size": 16,
     "test_size": 32,
     "crop_scale": (0.4, 1.0),
+    "in_memory": False,
     "training_hole": partial(centre_square, fraction=0.5),
     "evaluation_hole": partial(centre_square, fraction=0.5),
 }

@@ -1,6 +1,7 @@
 import logging
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 
 from inpaint.data import datamodules
 from inpaint.data.datamodules import Folder, ImageNet, ParisStreetView, PictureDataModule, Sample, pictures_under
+from inpaint.data.masks import hole_generator
 from inpaint.errors import UserError
 from inpaint.images import write_picture
 from tests.data.helpers import COMMON, Recorder, make_pictures, make_unreadable, trainer
@@ -120,6 +122,14 @@ def test_a_wrong_hole_is_refused_before_any_worker_starts(root):
         data.setup()
 
 
+def test_holes_are_drawn_without_hydra_s_checks_at_every_call(root):
+    hole = hydra.utils.instantiate({"_target_": "inpaint.data.masks.mixed", "_partial_": True, "fraction": 0.25})
+    data = folder(root, training_hole=hole)
+    assert type(data.training_hole) is partial
+    masks = [draw((64, 64), hole_generator(1)) for draw in (hole, data.training_hole)]
+    assert torch.equal(*masks)
+
+
 # Unreadable files
 
 
@@ -217,6 +227,13 @@ def test_paris_street_view_is_found_as_distributed(root):
     assert not set(found["train"]) & set(found["val"])
     assert found["train"][0].startswith("paris_train_original/")
     assert next(iter(data.train_dataloader()))["picture"].shape == (4, 3, 16, 16)
+
+
+def test_paris_street_view_is_trained_on_another_folder(root):
+    make_pictures(root, [f"fronts/{n}.jpg" for n in range(30)])
+    make_pictures(root, ["paris/paris_eval/paris_eval_gt/001_im.png"])
+    found = names(paris(root / "paris", train_folder="../fronts"))
+    assert {split: len(list_) for split, list_ in found.items()} == {"train": 28, "val": 2, "test": 1}
 
 
 def test_paris_street_view_tests_without_training_pictures_and_says_so_when_asked_to_train(root, tmp_path):
@@ -357,8 +374,8 @@ def test_a_folder_that_may_not_be_listed_is_named(make, closed, root, monkeypatc
 
 @pytest.mark.parametrize("name", ["paris_streetview", "imagenet", "folder", "sample"])
 def test_every_config_builds_its_data_set_and_names_every_setting(name):
-    with hydra.initialize_config_dir(str(CONF / "data"), version_base="1.3"):
-        config = hydra.compose(name, overrides=["++seed=5"])
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose(f"data/{name}", overrides=["++seed=5"]).data
     config = OmegaConf.create({"seed": 5, "data": {**config, "seed": "${seed}"}}).data
     data = hydra.utils.instantiate(config)
     assert data.seed == 5

@@ -1,12 +1,14 @@
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from inpaint.data.masks import free_form
+from inpaint.data.masks import free_form, hole_generator
 from inpaint.data.pictures import (
     Crops,
     Draw,
@@ -99,6 +101,27 @@ def test_random_crops_of_the_whole_scale_range():
              for _ in range(200)]  # fmt: skip
     assert max(spans) / 8 == pytest.approx(7 / 8 * 100, rel=0.05)
     assert min(spans) / 8 == pytest.approx(7 / 8 * 20, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["rocket.jpg", "hubble_deep_field.jpg", "coffee.png"])
+def test_training_crops_are_those_of_the_plain_way(name):
+    """Pillow's decoding, cropping and resizing, one after the other, at the place that was drawn; 45 dB is rounding."""
+    folder = Path(skimage.__file__).parent / "data"
+    data = Crops(folder, [name], size=128, hole=free_form, seed=0, crop_scale=(0.35, 1.0))
+    with Image.open(folder / name) as file:
+        image = file.convert("RGB")
+    shorter = min(image.size)
+    for position in range(8):
+        sample = data[Draw(0, (0, 0, position))]
+        drawn = torch.rand(4, generator=hole_generator("training", 0, 0, 0, position, 0)).tolist()
+        side = round(shorter * (0.35 + 0.65 * drawn[0]))
+        top, left = (int(d * (whole - side + 1)) for d, whole in zip(drawn[1:3], image.size[::-1], strict=True))
+        plain = image.crop((left, top, left + side, top + side)).resize((128, 128), Image.Resampling.BILINEAR)
+        if drawn[3] < 0.5:
+            plain = plain.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        expected = torch.from_numpy(np.array(plain)).permute(2, 0, 1) / 255
+        assert sample["picture"].dtype == torch.float32
+        assert (sample["picture"] - expected).square().mean() < 10**-4.5
 
 
 def test_small_and_tall_pictures_are_enlarged_and_cut():
@@ -248,3 +271,22 @@ def test_samples_can_be_sent_to_workers_started_afresh(root):
     data = Crops(root, NAMES, size=16, hole=partial(free_form, strokes=2), seed=0, crop_scale=(0.5, 1))
     loader = DataLoader(data, batch_size=5, num_workers=1, collate_fn=collate, multiprocessing_context="spawn")
     assert next(iter(loader))["id"] == ["000", "001", "002", "003", "004"]
+
+
+def test_in_memory_pictures_are_read_once_and_no_larger_than_needed(root):
+    make_pictures(root, ["large.png"], side=200)
+    options = {"size": 16, "hole": free_form, "seed": 0, "crop_scale": (0.4, 1.0)}
+    read, kept = (Crops(root, ["large.png", NAMES[0]], **options, in_memory=m) for m in (False, True))
+    first = [kept[Draw(i, (0, 0, 1))] for i in (0, 1)]
+    assert (first[1]["picture"] - read[Draw(1, (0, 0, 1))]["picture"]).abs().max() <= 0.5 / 255 + 1e-6
+    assert min(kept._kept[0].shape[1:]) == 40  # 16 / 0.4
+    for name in ("large.png", NAMES[0]):
+        (root / name).unlink()
+    assert all(equal(kept[Draw(i, (0, 0, 1))], sample) for i, sample in enumerate(first))
+
+
+def test_in_memory_skips_what_cannot_be_read(root):
+    make_unreadable(root / NAMES[0])
+    data = Crops(root, NAMES * 40, size=16, hole=free_form, seed=0, crop_scale=(0.4, 1.0), in_memory=True)
+    assert data[Draw(0)]["unreadable"] == [str(root / NAMES[0])]
+    assert data[Draw(0)]["id"] == "001"

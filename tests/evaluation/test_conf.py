@@ -18,18 +18,21 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(overrides=list(overrides))
     OmegaConf.set_struct(cfg, False)
-    return OmegaConf.merge(cfg, {"name": "trial", "tags": ["a"], "paths": {"output": str(folder)}})  # type: ignore[return-value]
+    return OmegaConf.merge(
+        cfg, {"name": "trial", "tags": ["a"], "seed": 3, "model": {}, "data": {}, "paths": {"output": str(folder)}}
+    )  # type: ignore[return-value]
 
 
 def test_callbacks(tmp_path: Path) -> None:
     built = instantiate(composed(tmp_path, "+callbacks=default")).callbacks
     assert isinstance(built.results, Results)
     assert (built.results.folder, built.results.name) == (tmp_path, "trial")
+    assert built.results.settings == "seed 3, model {}, data {}"
     assert isinstance(built.panel, Panel)
     assert built.panel.folder == tmp_path / "panels"
-    assert isinstance(built.checkpoint, pl.callbacks.ModelCheckpoint)
-    assert (built.checkpoint.monitor, built.checkpoint.mode) == ("content/val_l2", "min")
-    assert built.checkpoint.dirpath == str(tmp_path / "checkpoints")
+    assert isinstance(built.best, pl.callbacks.ModelCheckpoint)
+    assert (built.best.monitor, built.best.mode) == ("content/val_l2", "min")
+    assert built.best.dirpath == str(built.checkpoints.folder) == str(tmp_path / "checkpoints")
     assert isinstance(built.learning_rate, pl.callbacks.LearningRateMonitor)
     assert isinstance(built.progress, pl.callbacks.ProgressBar)
 

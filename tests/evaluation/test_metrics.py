@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from inpaint.evaluation.metrics import measure, seam_ratio, sharpness_ratio
+from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
 
 
 def centre_hole(side: int = 64) -> torch.Tensor:
@@ -101,6 +101,24 @@ def test_seam_is_the_step_at_the_border_over_the_steps_around_it() -> None:
     assert seam_ratio(checks + 0.3 * mask.expand(3, 64, 64), mask) == pytest.approx(3, rel=1e-3)
 
 
+def test_a_fill_that_repeats_its_border_hides_no_seam() -> None:
+    """The hole's outermost pixels go on like the surroundings; one pixel further in it is 0.3 brighter."""
+    mask = centre_hole()
+    checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 0.1
+    inner = torch.zeros(64, 64)
+    inner[17:47, 17:47] = 0.3
+    expected = (30 * 0.3 + 2 * 0.1) / 32 / 0.1  # of a side's 32 steps, those at its ends lie in the outermost pixels
+    assert seam_ratio((checks + inner).expand(3, 64, 64), mask) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_hole_of_single_pixels_has_only_the_steps_across_its_border() -> None:
+    checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 0.1
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 20, 20] = mask[:, 40, 30] = 1
+    picture = (checks + 0.3 * (checks == 0) * mask[0]).expand(3, 64, 64)  # both were dark: steps of 0.2
+    assert seam_ratio(picture, mask) == pytest.approx(2, rel=0.02)
+
+
 def test_seam_ignores_the_inside_and_what_is_far() -> None:
     mask = centre_hole()
     picture = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 0.1).repeat(3, 1, 1)
@@ -120,3 +138,16 @@ def test_ratios_to_flat_surroundings_are_undefined() -> None:
 def test_a_hole_without_surroundings_has_no_ratios() -> None:
     assert math.isnan(sharpness_ratio(noise(), torch.ones(1, 64, 64)))
     assert math.isnan(seam_ratio(noise(), torch.ones(1, 64, 64)))
+
+
+def test_colour_cast_is_the_distance_of_mean_colours_in_lab() -> None:
+    mask = centre_hole()
+    grey = torch.full((3, 64, 64), 0.5)
+    red = torch.tensor([1.0, 0, 0]).view(3, 1, 1)  # a* 80.09, b* 67.20 (and greys 0, 0)
+    expected = math.hypot(80.09, 67.20)
+    assert colour_cast(grey * (1 - mask) + red * mask, grey, mask) == pytest.approx(expected, rel=1e-3)
+    upper = mask.clone()
+    upper[:, 32:] = 0  # half the hole
+    assert colour_cast(grey * (1 - upper) + red * upper, grey, mask) == pytest.approx(expected / 2, rel=1e-3)
+    assert colour_cast(grey * mask + red * (1 - mask), grey, mask) == pytest.approx(0, abs=1e-3)
+    assert colour_cast(grey + 0.3 * mask, grey, mask) == pytest.approx(0, abs=0.02)  # brighter is no cast

@@ -13,10 +13,14 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
+from inpaint.errors import UserError
 from inpaint.evaluation import results
 from inpaint.evaluation.metrics import measure
-from inpaint.evaluation.results import Panel, Results, merge, summary
+from inpaint.evaluation.perceptual import frechet_distance
+from inpaint.evaluation.results import Panel, Results, flat, merge, summary
+from inpaint.evaluation.statistics import bootstrap
 from inpaint.images import composite, read_picture
+from inpaint.processes import gather
 
 SIDE = 48
 MEASURES = {"hole", "whole", "sharpness", "seam"}
@@ -38,10 +42,13 @@ class Fake(pl.LightningModule):
     """Fills with grey, then with something nearer the truth."""
 
     def __init__(
-        self, refined: bool = True, stop_at: int | None = None, error: type[BaseException] = ValueError
+        self,
+        stages: tuple[str, ...] = ("content", "refined"),
+        stop_at: int | None = None,
+        error: type[BaseException] = ValueError,
     ) -> None:
         super().__init__()
-        self.refined, self.stop_at, self.error = refined, stop_at, error
+        self.stages, self.stop_at, self.error = stages, stop_at, error
         self.calls = 0
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
@@ -55,7 +62,8 @@ class Fake(pl.LightningModule):
             raise self.error("stopped here")
         picture, mask = batch["picture"], batch["mask"]
         content = self(picture, mask)
-        stages = {"content": content} | ({"refined": (content + picture) / 2} if self.refined else {})
+        filled = {"content": content, "refined": (content + picture) / 2}
+        stages = {stage: filled[stage] for stage in self.stages}
         seconds = [2.0] * len(picture)
         return {"id": batch["id"], "input": picture * (1 - mask), **stages, "truth": picture, "mask": mask} | {
             "seconds": seconds
@@ -120,13 +128,20 @@ def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         for stage in ("content", "refined")
         for name in [*(f"{where}_{error}" for where in ("hole", "whole") for error in ERRORS), "sharpness", "seam"]
     }
-    assert list(means) == ["name", "pictures", "content", "refined", "seconds_per_picture"]
+    assert list(means) == [
+        "name", "pictures", "content", "refined", "seconds_per_picture", "confidence", "intervals",
+    ]  # fmt: skip
     assert (means["name"], means["pictures"], means["seconds_per_picture"]) == ("trial", 3, 2.0)
     for stage in ("content", "refined"):
         assert set(means[stage]) == MEASURES
         assert set(means[stage]["hole"]) == set(means[stage]["whole"]) == ERRORS
         mean = sum(float(row[f"{stage}_hole_l2"]) for row in rows) / 3
         assert means[stage]["hole"]["l2"] == pytest.approx(mean, rel=1e-5)
+        mean, low, high = bootstrap([float(row[f"{stage}_hole_l2"]) for row in rows], means["confidence"])
+        interval = means["intervals"][stage]["hole"]["l2"]
+        assert interval == {"low": pytest.approx(low, rel=1e-5), "high": pytest.approx(high, rel=1e-5), "pictures": 3}
+        assert low < mean < high
+    assert means["intervals"]["seconds_per_picture"] == {"low": 2, "high": 2, "pictures": 3}
     assert means["refined"]["hole"]["l1"] == pytest.approx(means["content"]["hole"]["l1"] / 2, rel=1e-4)
 
     truth, mask = pictures(ids)[1]["picture"], pictures(ids)[1]["mask"]
@@ -138,16 +153,69 @@ def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert shown.shape == (3, 24 + 3 * 260, 4 * 260 - 4)
     printed = capsys.readouterr().out
     assert "trial: 3 pictures, 2.0 s each" in printed
-    assert f"{means['refined']['hole']['psnr']:.3f}" in printed
+    low, high = (means["intervals"]["refined"]["hole"]["psnr"][bound] for bound in ("low", "high"))
+    assert f"{means['refined']['hole']['psnr']:.3f} [{low:.1f}, {high:.1f}]" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_content_network_alone(tmp_path: Path) -> None:
-    trainer(tmp_path, Results(tmp_path, "trial")).test(Fake(refined=False), loader(["a"]), verbose=False)
+    trainer(tmp_path, Results(tmp_path, "trial")).test(Fake(("content",)), loader(["a"]), verbose=False)
     rows, means = read(tmp_path)
-    assert list(means) == ["name", "pictures", "content", "seconds_per_picture"]
+    assert "refined" not in means
+    assert "refined" not in means["intervals"]
     assert not any(key.startswith("refined") for key in rows[0])
     assert not (tmp_path / "pictures/a/refined.png").exists()
     assert read_picture(tmp_path / "gallery.png").shape[-1] == 3 * 260 - 4
+
+
+def test_a_method_without_stages_of_ours_heads_its_own_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Another(Fake):
+        def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+            return super().test_step(batch, batch_idx) | {"headings": {"refined": "telea"}}
+
+    headings = []
+    draw = results.gallery
+    monkeypatch.setattr(results, "gallery", lambda rows, names: headings.extend(names) or draw(rows, names))
+    trainer(tmp_path, Results(tmp_path, "trial")).test(Another(("refined",)), loader(["a"]), verbose=False)
+    rows, means = read(tmp_path)
+    assert "content" not in means
+    assert means["refined"]["hole"]["l1"] > 0
+    assert not any(key.startswith("content") for key in rows[0])
+    assert headings == ["input", "telea", "truth"]
+    assert "telea" in capsys.readouterr().out.splitlines()[2]
+
+
+def test_lpips_and_fid_where_their_weights_are_given(
+    tmp_path: Path, alexnet: Path, inception: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = Results(tmp_path, "trial", lpips_weights=alexnet, fid_weights=inception)
+    assert callback.weight_files == {"lpips": alexnet, "fid": inception}
+    assert callback.lpips is not None
+    assert callback.inception is not None
+    trainer(tmp_path, callback).test(Fake(), loader(["a", "b", "c"]), verbose=False)
+    rows, means = read(tmp_path)
+    for stage in ("content", "refined"):
+        assert set(means[stage]) == MEASURES | {"fid"}
+        assert set(means[stage]["whole"]) == ERRORS | {"lpips"}
+        files = [[tmp_path / "pictures" / row["id"] / f"{key}.png" for row in rows] for key in (stage, "truth")]
+        pairs = [tuple(map(read_picture, pair)) for pair in zip(*files, strict=True)]
+        lpips = [callback.lpips(*pair) for pair in pairs]
+        assert [float(row[f"{stage}_whole_lpips"]) for row in rows] == pytest.approx(
+            lpips, rel=0.02
+        )  # written in 8 bits
+        features = [torch.stack([callback.inception(pair[i]) for pair in pairs]) for i in (0, 1)]
+        assert means[stage]["fid"] == pytest.approx(frechet_distance(*features))
+    printed = capsys.readouterr().out
+    assert f"{means['refined']['whole']['lpips']:.3f} [" in printed
+    assert f"{means['refined']['fid']:.3f} " in printed
+
+
+def test_weights_that_are_missing_are_named_before_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("lpips")
+    with pytest.raises(UserError, match=r"nowhere\.pth: lpips_weights is the path of torchvision's AlexNet"):
+        Results(tmp_path, "trial", lpips_weights="nowhere.pth")
 
 
 def test_predict_writes_the_same(tmp_path: Path) -> None:
@@ -219,13 +287,13 @@ def row(name: str, psnr: float = 20.0, seam: float = 1.0, seconds: float = 1.0) 
 def test_rows_of_all_processes_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes, three pictures: the second repeats one, as Lightning's sampler does."""
 
-    def gather(parts: list[Any], mine: list[dict[str, Any]]) -> None:
+    def both(parts: list[Any], mine: list[dict[str, Any]]) -> None:
         parts[:] = [mine, [{**mine[0], "id": "a"}, {**mine[0], "seconds": 9.0}]]
 
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(distributed, "all_gather_object", gather)
-    rows = merge(results._of_all_processes([row("c"), row("b")]))
+    monkeypatch.setattr(distributed, "all_gather_object", both)
+    rows = merge(one for part in gather([row("c"), row("b")]) for one in part)
     assert [r["id"] for r in rows] == ["a", "b", "c"]
     assert summary("trial", rows)["pictures"] == 3
     assert rows[2]["seconds"] == 1  # the first of the two
@@ -241,6 +309,9 @@ def test_undefined_ratios_are_left_out_and_infinite_means_are_null() -> None:
     assert means["content"]["seam"] == 1.5
     assert means["seconds_per_picture"] == 2
     assert results._nulls(means)["content"] == {"hole": {"psnr": None}, "seam": 1.5}
+    assert means["intervals"]["content"]["seam"] == {"low": 1.5, "high": 1.5, "pictures": 1}
+    assert results._nulls(means)["intervals"]["content"]["hole"]["psnr"] == {"low": None, "high": None, "pictures": 2}
+    assert results._cell("seam", {"seam": 1.5}, flat(means["intervals"]["content"]), 2) == "1.500 [1.50, 1.50] of 1"
     assert results._nulls(summary("trial", [row("a", seam=math.nan)]))["content"]["seam"] is None
 
 

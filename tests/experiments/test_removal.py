@@ -50,10 +50,10 @@ def started(monkeypatch):
     return calls
 
 
-def readme(folder: Path) -> Path:
+def published(folder: Path) -> Path:
     folder.mkdir()
-    path = folder / "README.md"
-    path.write_text(f"before\n{removal.BEGIN}\nold\n{removal.END}\nafter\n")
+    path = folder / "results.md"
+    path.write_text("old")
     return path
 
 
@@ -97,16 +97,17 @@ def test_masks_are_enlarged_round():
 
 
 def test_a_run_renews_pictures_and_table_and_a_second_computes_nothing(data, started, tmp_path, capsys):
-    page = readme(tmp_path / "page")
+    page = published(tmp_path / "page")
     assert removal.compare(data, tmp_path / "out", None, page.parent) == 0
     assert started == [("a", "grey"), ("b", "grey")]
     assert "skipped: OpenCV Telea, for opencv-python-headless is not installed" in capsys.readouterr().out
     text = page.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
     assert "old" not in text
     assert "![a b](b.jpg)" in text
     assert (page.parent / "b.jpg").is_file()
+    with Image.open(page.parent / "overview.jpg") as sheet:
+        assert sheet.size == (6 * 226 - 6, 220)
+        assert sheet.getpixel((110 + 226, 110)) == pytest.approx((128, 128, 128), abs=3)  # the fill in its middle
     filled = np.array(Image.open(tmp_path / "out" / "a" / "grey.png"))
     mask = np.array(Image.open(tmp_path / "out" / "a" / "mask.png")) > 0
     assert (filled[mask] == 128).all()
@@ -128,14 +129,14 @@ def test_a_changed_photograph_or_version_is_computed_anew(data, started, tmp_pat
 
 
 def test_a_run_of_some_leaves_the_page_alone(data, started, tmp_path):
-    page = readme(tmp_path / "page")
+    page = published(tmp_path / "page")
     assert removal.compare(data, tmp_path / "out", ["b"], page.parent) == 0
     assert "old" in page.read_text()
-    assert "a b" in (tmp_path / "out" / "table.md").read_text()
+    assert "a b" in (tmp_path / "out" / "results.md").read_text()
 
 
 def test_ctrl_c_keeps_what_is_finished(data, started, tmp_path, monkeypatch, capsys):
-    page, start = readme(tmp_path / "page"), removal.start
+    page, start = published(tmp_path / "page"), removal.start
 
     def interrupted(name, folder, key):
         if folder.name == "b":
@@ -158,12 +159,12 @@ def test_a_failure_is_named_and_stops_no_other(data, started, tmp_path, monkeypa
     )
     assert removal.compare(data, tmp_path / "out", ["a", "b"]) == 1
     assert "a, Grey: no memory" in capsys.readouterr().out
-    assert "failed" in (tmp_path / "out" / "table.md").read_text()
+    assert "failed" in (tmp_path / "out" / "results.md").read_text()
     assert started == [("b", "grey")]
 
 
 def test_missing_photographs_are_skipped_by_name(data, started, tmp_path, capsys):
-    page = readme(tmp_path / "page")
+    page = published(tmp_path / "page")
     (data / "a.png").unlink()
     assert removal.compare(data, tmp_path / "out", None, page.parent) == 0
     assert "skipped: a, for there is no" in capsys.readouterr().out
@@ -178,17 +179,6 @@ def test_side_by_side_pictures_stay_small(tmp_path):
     removal.save_jpeg(Image.fromarray(noise), tmp_path / "noise.jpg")
     assert (tmp_path / "noise.jpg").stat().st_size < 300_000
     assert [path.name for path in tmp_path.iterdir()] == ["noise.jpg"]
-
-
-@pytest.mark.parametrize("text", ["", removal.BEGIN, f"{removal.END}{removal.BEGIN}"])
-def test_a_page_without_marker_lines_is_left_alone(text):
-    with pytest.raises(ValueError, match="not both there"):
-        removal.put_between(text, "new")
-
-
-def test_the_page_has_its_marker_lines():
-    page = (removal.HERE / "README.md").read_text()
-    assert "new" in removal.put_between(page, "new")
 
 
 def test_a_method_in_a_process_of_its_own_is_measured(tmp_path):

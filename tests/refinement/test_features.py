@@ -1,6 +1,8 @@
+import copy
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -28,6 +30,7 @@ def tiny_weights(architecture: str = "vgg19", upto: int = 9) -> dict[str, torch.
 
 
 @settings(max_examples=25, deadline=None)
+@example(height=51, width=24, corner=(0.171875, 0.3125), side=(5, 1))
 @given(
     height=st.integers(24, 61),
     width=st.integers(24, 61),
@@ -35,7 +38,12 @@ def tiny_weights(architecture: str = "vgg19", upto: int = 9) -> dict[str, torch.
     side=st.tuples(st.integers(1, 30), st.integers(1, 30)),
 )
 def test_features_near_a_hole_are_those_of_the_whole_picture(vgg, height, width, corner, side):
-    """Any box, also at the picture's border, in sizes that no stride divides; exactly, with the gradient."""
+    """Any box, also at the picture's border, in sizes that no stride divides; exactly, with the gradient.
+
+    In double precision: in single, rounding turns a ReLU or a maximum now and then, and the gradient jumps there.
+    """
+    vgg = copy.deepcopy(vgg).double()
+    vgg.dtype = torch.float64
     torch.manual_seed(height * width)
     top, left = int(corner[0] * (height - 1)), int(corner[1] * (width - 1))
     hole = Box(top, left, min(top + side[0], height), min(left + side[1], width))
@@ -43,23 +51,23 @@ def test_features_near_a_hole_are_those_of_the_whole_picture(vgg, height, width,
     for layer in LAYERS:
         size = (height // vgg.strides[layer], width // vgg.strides[layer])
         wanted[layer] = hole.pooled(size, vgg.strides[layer]).grown(1, size)
-    near = HoleFeatures(vgg, torch.rand(1, 3, height, width), hole, wanted)
+    near = HoleFeatures(vgg, torch.rand(1, 3, height, width, dtype=torch.float64), hole, wanted)
 
-    other = torch.rand(1, 3, *hole.size).requires_grad_()
+    other = torch.rand(1, 3, *hole.size, dtype=torch.float64).requires_grad_()
     # the surroundings stay those of the picture given first
     features = near(other)
     torch.manual_seed(height * width)
-    whole = torch.rand(1, 3, height, width)
+    whole = torch.rand(1, 3, height, width, dtype=torch.float64)
     hole.of(whole).copy_(other.detach())
     whole.requires_grad_()
     expected = vgg(whole, LAYERS)
     for layer in LAYERS:
         difference = (features[layer] - wanted[layer].of(expected[layer])).abs().max()
-        assert difference <= 1e-5 * expected[layer].abs().max()
+        assert difference <= 1e-10 * expected[layer].abs().max()
     sum(f.sum() for f in features.values()).backward()
     sum(wanted[layer].of(expected[layer]).sum() for layer in LAYERS).backward()
     theirs = hole.of(whole.grad)
-    assert (other.grad - theirs).norm() <= 1e-4 * theirs.norm() + 1e-6
+    assert (other.grad - theirs).norm() <= 1e-10 * theirs.norm() + 1e-6
 
 
 def test_features_are_torchvisions():

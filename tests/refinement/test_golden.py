@@ -12,7 +12,7 @@ RULES = ("l2", "ncc")
 def scale_of(golden, vgg, rule) -> Scale:
     image, content = golden["image"].float()[None], golden["content"].float()[None]
     mask = golden["mask"].float()[None, None]
-    scale = Scale(vgg, image, mask, image, Settings(rule=rule))
+    scale = Scale(vgg, image, mask, image, Settings(rule=rule, colour=0))
     scale.content_target = scale.rim.of(content)
     return scale
 

@@ -61,9 +61,9 @@ def test_both_stages_on_every_picture():
         assert output["seconds"][0] > 0
     assert module.content.shown[0].shape == (1, 3, 128, 128)
     assert module.content.shown[1].shape == (1, 1, 128, 128)
-    names = {f"refinement/scale0_{t}_{w}" for t in ("content", "texture", "tv") for w in ("before", "after")}
-    assert names == set(logged)
-    assert logged["refinement/scale0_texture_after"] < logged["refinement/scale0_texture_before"]
+    names = {f"refinement/scale0/{t}_{w}" for t in ("content", "texture", "tv") for w in ("before", "after")}
+    assert {f"{name}_epoch" for name in names} == set(logged)
+    assert logged["refinement/scale0/texture_after_epoch"] < logged["refinement/scale0/texture_before_epoch"]
 
 
 def test_the_weights_it_used_are_named():

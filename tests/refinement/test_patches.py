@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from inpaint.errors import UserError
 from inpaint.refinement.features import Box
-from inpaint.refinement.patches import geometry, make_bank, nearest, target
+from inpaint.refinement.patches import Colours, finer, geometry, make_bank, nearby, nearest, target
 
 
 def random_case(seed: int, channels: int = 5, rows: int = 11, columns: int = 13, density: float = 0.06):
@@ -107,3 +107,62 @@ def test_a_hole_that_leaves_no_candidate():
     with pytest.raises(UserError, match=r"no patch to learn from in a picture of 32 x 32 .* 12 x 12"):
         geometry(mask, 4)
     assert not geometry(torch.ones(1, 4, 4), 8).queries.numel()
+
+
+@pytest.mark.parametrize("rule", ["l2", "ncc"])
+def test_nearby_finds_a_shifted_copy_from_one_right_neighbour(rule):
+    """What the hole holds is the map moved by two cells; one match is known, its neighbour is found from it."""
+    mask, features, _ = random_case(3, rows=20, columns=20, density=0)
+    where = geometry(mask, 1)
+    bank = make_bank(features, where.candidates)
+    box = Box.around(mask).grown(2, mask.shape[-2:])
+    asked = features.roll((-4, 3), (1, 2))  # the patch at (r, c) is the one at (r + 4, c - 3)
+    query = where.queries.flatten().nonzero().flatten()
+    guess = torch.full((20, 20), -1)
+    guess[9, 10] = (9 + 4) * 20 + 10 - 3  # the neighbour above
+    found = nearby(box.of(asked), box, query, guess, bank, rule)
+    assert found.tolist() == (query + 4 * 20 - 3).tolist()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), rule=st.sampled_from(["l2", "ncc"]))
+def test_nearby_is_never_worse_than_the_guess_and_keeps_to_candidates(seed, rule):
+    mask, features, asked = random_case(seed)
+    where = geometry(mask, 1)
+    if not where.candidates.any():
+        return
+    bank = make_bank(features, where.candidates)
+    box = Box.around(mask).grown(1, mask.shape[-2:])
+    query, best = nearest(box.of(asked), box, where.queries, bank, rule)
+    guess = torch.full_like(where.queries, -1, dtype=torch.long)
+    guess.view(-1)[query] = best
+    assert nearby(box.of(asked), box, query, guess, bank, rule).tolist() == best.tolist()  # the best stays the best
+    guess.view(-1)[query] = torch.randint(0, guess.numel(), query.shape, generator=torch.Generator().manual_seed(seed))
+    assert where.candidates.flatten()[nearby(box.of(asked), box, query, guess, bank, rule)].all()
+
+
+def test_colours_are_as_strong_as_the_features_times_their_weight():
+    """Mean colours of cells, about the picture's mean; their root mean square is the weight times the features'."""
+    picture = torch.full((1, 3, 8, 8), 0.25)
+    picture[..., 4:] = 0.75
+    features = torch.full((1, 5, 4, 4), 2.0)
+    colours = Colours.beside(features, picture, 2, 0.3)
+    found = colours.of(picture)
+    assert found.shape == (1, 3, 4, 4)
+    assert (found[..., :2] < 0).all()
+    torch.testing.assert_close(found[..., 2:], -found[..., :2])
+    torch.testing.assert_close(found.pow(2).sum(1).mean().sqrt(), 0.3 * features.pow(2).sum(1).mean().sqrt())
+    assert not colours.of(torch.full((1, 3, 8, 8), 0.5)).any()
+    assert not Colours.beside(features, picture, 2, 0).of(picture).any()
+    assert not Colours.beside(features, torch.ones(1, 3, 8, 8), 2, 0.3).of(torch.ones(1, 3, 8, 8)).any()  # flat
+
+
+def test_finer_matches_move_with_their_cells():
+    match = torch.full((3, 4), -1)
+    match[1, 2] = 2 * 4 + 3  # cell (1, 2) to cell (2, 3)
+    double = finer(match)
+    assert double.shape == (6, 8)
+    assert (double >= 0).sum() == 4
+    for dy in (0, 1):
+        for dx in (0, 1):
+            assert double[2 + dy, 4 + dx] == (4 + dy) * 8 + 6 + dx

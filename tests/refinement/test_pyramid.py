@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from inpaint.errors import UserError
 from inpaint.images import read_picture, resize
+from inpaint.refinement import pyramid
 from inpaint.refinement.features import load_vgg
+from inpaint.refinement.patches import nearby
 from inpaint.refinement.pyramid import Scale, Settings, refine, refine_scale, surroundings
 
 QUICK = Settings(scales=2, rounds=2, iterations=3)
@@ -56,6 +58,71 @@ def test_outside_stays_bit_by_bit_and_energy_falls(vgg):
         assert report.after.total(QUICK) < report.before.total(QUICK)
         assert report.iterations == 6
         assert report.seconds > 0
+
+
+def test_progress_is_told_round_by_round(vgg):
+    """By scales of four times the pixels each, and by the pictures of a batch, the box around a hole included."""
+    picture, mask = gravel(160, 160), hole(160, 160)
+    grey, done = flat_prediction(picture, mask), []
+    refine(picture, mask, grey, vgg, Settings(scales=1, rounds=2, iterations=1), progress=done.append)
+    assert done == [0.5, 1]
+    done.clear()
+    both = (x.repeat(2, 1, 1, 1) for x in (picture, mask, grey))
+    refine(*both, vgg, Settings(scales=2, rounds=2, iterations=1), progress=done.append)
+    assert done == pytest.approx([0.05, 0.1, 0.3, 0.5, 0.55, 0.6, 0.8, 1])
+
+
+def test_matches_keep_to_their_colour(vgg):
+    """The same texture in two colours, a hole between them: each half of it is matched to its own."""
+    texture, mask = gravel(), hole()
+    tints = torch.ones(1, 3, 1, 128)
+    tints[:, 0, :, :64], tints[:, 2, :, 64:] = 0.7, 0.7
+    picture = texture * tints
+    start = flat_prediction(texture, mask) * tints
+    shares = []
+    for colour in (0.0, 1.0):
+        scale = Scale(vgg, picture, mask, start, Settings(colour=colour))
+        scale.match(scale.pixels)
+        (matches,) = scale.matches["relu3_1"]
+        query = (matches >= 0).nonzero()
+        own = (query[:, 1] < 16) == (matches[matches >= 0] % 32 < 16)
+        shares.append(float(own.float().mean()))
+    assert shares[0] < 0.95 < shares[1]
+
+
+def test_guided_matching_ends_about_as_low_as_full_matching(vgg, monkeypatch):
+    """On a photograph, where the finest layer of the last scale is matched near the matches of the scale before."""
+    photo = read_picture(GRAVEL.with_name("coffee.png"))[None, :, :384, :384]
+    picture, mask = resize(photo, (192, 192)), hole(192, 192, top=70, left=70, side=48)
+    two_scales = Settings(scales=2, rounds=2, iterations=5)
+    ends, guided = [], []
+    monkeypatch.setattr(pyramid, "nearby", lambda *given: guided.append(given) or nearby(*given))
+    for few in (2**17, 2**40):
+        monkeypatch.setattr(pyramid, "FEW_PAIRS", few)
+        _, reports = refine(picture, mask, flat_prediction(picture, mask), vgg, two_scales)
+        ends.append(float(reports[-1].after.total(two_scales)))
+    assert len(guided) == two_scales.rounds
+    assert ends[0] < 1.05 * ends[1]
+
+
+def test_a_grid_in_the_prediction_is_smoothed_away(vgg):
+    """Without texture and TV the first scale stays at its start: checks of one pixel vanish, a slope stays."""
+    slope, mask = torch.linspace(0.4, 0.6, 128).expand(1, 3, 128, 128), hole()
+    grid = slope + (torch.arange(128)[:, None] + torch.arange(128)) % 2 * 0.2 - 0.1
+    for smooth, expected in ((0.0, grid), (2.0, slope)):
+        only_content = Settings(alpha=0, beta=0, smooth=smooth, scales=1, rounds=1, iterations=1)
+        filled, _ = refine(slope, mask, grid, vgg, only_content)
+        torch.testing.assert_close(filled[..., 60:68, 60:68], expected[..., 60:68, 60:68], atol=1e-2, rtol=0)
+
+
+def test_without_the_content_term_nothing_holds_on_to_the_prediction(vgg):
+    """A grid in the prediction, which TV alone flattens, stays where the content term has its weight."""
+    slope, mask = torch.linspace(0.4, 0.6, 128).expand(1, 3, 128, 128), hole()
+    grid = slope + (torch.arange(128)[:, None] + torch.arange(128)) % 2 * 0.2 - 0.1
+    for weight, expected in ((1.0, grid), (0.0, slope)):
+        preset = Settings(alpha=0, content_weight=weight, smooth=0, scales=1, rounds=1, iterations=30)
+        filled, _ = refine(slope, mask, grid, vgg, preset)
+        torch.testing.assert_close(filled[..., 60:68, 60:68], expected[..., 60:68, 60:68], atol=2e-2, rtol=0)
 
 
 def test_hole_content_does_not_matter(vgg):
@@ -134,16 +201,20 @@ def test_surroundings_of_the_standard_holes_are_the_whole_picture():
     left=st.integers(0, 60),
     tall=st.integers(1, 14),
     wide=st.integers(1, 14),
+    density=st.sampled_from([0.2, 1.0]),
 )
-def test_any_hole_anywhere(vgg, height, width, top, left, tall, wide):
-    """Sizes that no stride divides, holes at the border and of one pixel: finite inside, untouched outside."""
+def test_any_hole_anywhere(vgg, height, width, top, left, tall, wide, density):
+    """Sizes that no stride divides, ragged holes, at the border, of one pixel: finite inside, untouched outside."""
     picture = gravel(height, width)
     mask = torch.zeros(1, 1, height, width)
     top, left = min(top, height - 1), min(left, width - 1)
-    mask[..., top : top + tall, left : left + wide] = 1
+    inside = mask[..., top : top + tall, left : left + wide]
+    inside[torch.rand(inside.shape, generator=torch.Generator().manual_seed(tall)) < density] = 1
+    mask[..., top, left] = 1
     filled, _ = refine(picture, mask, flat_prediction(picture, mask), vgg, Settings(scales=1, rounds=1, iterations=2))
     assert filled.isfinite().all()
     assert torch.equal(filled * (1 - mask), picture * (1 - mask))
+    assert not torch.equal(filled, picture)
 
 
 def test_content_on_features(vgg):
@@ -160,6 +231,9 @@ def test_content_on_features(vgg):
     [
         ({"alpha": -1.0}, "alpha is -1.0, but has to be at least 0"),
         ({"beta": float("nan")}, "beta is nan"),
+        ({"smooth": -1.0}, "smooth is -1.0, but has to be at least 0"),
+        ({"colour": -0.1}, "colour is -0.1, but has to be at least 0"),
+        ({"content_weight": -1.0}, "content_weight is -1.0, but has to be at least 0"),
         ({"scales": 0}, "scales is 0, but has to be at least 1"),
         ({"rounds": 0}, "rounds is 0"),
         ({"iterations": 0}, "iterations is 0"),
@@ -184,5 +258,7 @@ def test_input_that_cannot_be_refined(vgg):
     broken[0, 0, 0, 0] = float("nan")
     with pytest.raises(UserError, match="picture holds values that are not finite"):
         refine(broken, mask, picture, vgg, QUICK)
+    with pytest.raises(UserError, match="prediction holds values that are not finite"):
+        refine(picture, mask, broken, vgg, QUICK)
     with pytest.raises(UserError, match="no layer 'relu7_1'"):
         refine(picture, mask, picture, vgg, Settings(scales=1, layers=("relu7_1",)))

@@ -1,0 +1,135 @@
+"""The summary of a sweep, at any time: `python -m experiments.report FOLDER [--publish STUDY]`.
+
+    python -m experiments.report outputs/alpha_sweep/2026-01-31_12-00-00
+
+writes `summary.json`, `summary.md` and `summary.png` into the folder anew, from the jobs that it holds by now.
+`--publish alpha_sweep` also writes `experiments/alpha_sweep/results.md` and `summary.jpg`, and builds
+`experiments/RESULTS.md` out of all that has been published. Exit code 1: a job failed or is not finished.
+"""
+
+import argparse
+import datetime
+import platform
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+from experiments.removal.removal import save_jpeg
+from inpaint.errors import UserError
+from inpaint.evaluation.comparison import compare, read_jobs, shortcomings
+from inpaint.images import atomic
+
+HERE = Path(__file__).parent
+ORDER = (  # of the chapters in RESULTS.md, and of make reproduce
+    "table1",
+    "figure4",
+    "table1_imagenet",
+    "no_content",
+    "alpha_sweep",
+    "l2_vs_adversarial",
+    "high_resolution",
+    "object_removal",
+    "failures",
+    "matching_rule",
+    "layers",
+    "scales",
+    "activation",
+    "middle",
+    "released_vs_paper",
+)
+WIDEST = 1600  # pixels, of summary.jpg
+LARGEST = 300_000  # bytes
+
+
+def options(folder: Path) -> dict[str, Any]:
+    """How the sweep itself compared its jobs."""
+    path = folder / "multirun.yaml"  # Hydra writes it when a sweep starts
+    chosen = OmegaConf.select(OmegaConf.load(path), "hydra.callbacks.comparison") if path.is_file() else None
+    return {key: value for key, value in (chosen or {}).items() if key != "_target_"}
+
+
+def publish(folder: Path, study: str, summary: dict[str, Any]) -> None:
+    """Writes `results.md` and `summary.jpg` of a study, and RESULTS.md.
+
+    Raises:
+        UserError: there is no such study, or the sweep has no results.
+    """
+    if study not in ORDER:
+        raise UserError(f"There is no study {study!r}: choose one of {', '.join(ORDER)}.")
+    if not summary["shown"]:
+        raise UserError(f"No job in {folder} has finished with pictures that all share: there is nothing to publish.")
+    write_jpeg(folder / "summary.png", HERE / study / "summary.jpg")
+    day = datetime.date.fromtimestamp((folder / "summary.png").stat().st_mtime)
+    made = f"Made on {day} by `{command(folder)}`, torch {torch.__version__}, {machine()}."
+    text = f"{made}\n\n![{study}](summary.jpg)\n\n{(folder / 'summary.md').read_text(encoding='utf-8')}"
+    write(HERE / study / "results.md", text)
+    write(HERE / "RESULTS.md", chapters())
+
+
+def chapters() -> str:
+    """RESULTS.md: the results of every study that has been published, under the titles of their READMEs."""
+    parts = ["# Results\n\nWritten by `python -m experiments.report`; `make reproduce` makes all of it."]
+    for study in ORDER:
+        if (HERE / study / "results.md").is_file():
+            title = (HERE / study / "README.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+            results = (HERE / study / "results.md").read_text(encoding="utf-8").strip()
+            parts.append(f"## [{title}]({study}/README.md)\n\n{results.replace('](summary', f']({study}/summary')}")
+    return "\n\n".join(parts) + "\n"
+
+
+def command(folder: Path) -> str:
+    """The command that made the sweep: what all its jobs share. Of an absolute path only the last folder is told."""
+    shared = [set(job.record.overrides) for job in read_jobs(folder)]
+    told = []
+    for override in [o for o in read_jobs(folder)[0].record.overrides if all(o in others for others in shared)]:
+        key, _, value = override.partition("=")
+        told.append(f"{key}=.../{Path(value).name}" if Path(value).is_absolute() else override)
+    swept = next((i for i, override in enumerate(told) if override.startswith("+experiment=")), 0)
+    return shlex.join(["python", "-m", "inpaint.train", *told[swept:]])  # what stands before it is a sweep of one value
+
+
+def machine() -> str:
+    if torch.cuda.is_available():
+        return f"on a {torch.cuda.get_device_name()}"
+    return f"on a processor ({platform.machine()}, threads: {torch.get_num_threads()})"
+
+
+def write_jpeg(source: Path, target: Path) -> None:
+    """A picture as a JPEG of at most WIDEST pixels and LARGEST bytes."""
+    with Image.open(source) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((WIDEST, picture.height), Image.Resampling.LANCZOS)
+    save_jpeg(picture, target, LARGEST)
+
+
+def write(target: Path, text: str) -> None:
+    with atomic(target) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the sweep")
+    parser.add_argument("--publish", metavar="STUDY", help="the folder of experiments/ to write the results into")
+    given = parser.parse_args()
+    try:
+        summary = compare(given.folder, **options(given.folder))
+        if given.publish:
+            publish(given.folder, given.publish, summary)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    for line in shortcomings(summary):
+        print(line)
+    print(HERE / given.publish / "results.md" if given.publish else given.folder / "summary.md")
+    if shortcomings(summary):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Classical fillings to compare with: no learning, no refinement."""

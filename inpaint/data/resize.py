@@ -1,0 +1,90 @@
+"""`python -m inpaint.data.resize SOURCE TARGET`: a copy of a folder with smaller pictures, which are read sooner."""
+
+import os
+import shutil
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from inpaint.data.datamodules import pictures_under
+from inpaint.errors import UserError
+from inpaint.images import atomic, read_pixels, resize, write_picture
+
+
+def resize_one(name: str, source: Path, target: Path, side: int) -> str | None:
+    """Writes a copy of a picture whose shorter side has `side` pixels; if it has no more, the same file.
+
+    One that is there already is left alone. Returns what went wrong, if anything did.
+    """
+    if (target / name).exists():
+        return None
+    try:
+        pixels = read_pixels(source / name)
+        shorter, shape = min(pixels.shape[1:]), pixels.shape[1:]
+        if shorter <= side:
+            with atomic(target / name) as beside:
+                shutil.copyfile(source / name, beside)
+        else:
+            small = resize(pixels[None], (round(shape[0] * side / shorter), round(shape[1] * side / shorter)))[0]
+            write_picture(small.float() / 255, target / name)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def prepare() -> None:
+    """A process of the pool: Ctrl-C is the main one's, and the others need the other cores."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def resize_folder(
+    source: Annotated[Path, typer.Argument(help="The folder, searched recursively.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The copy, with the same names.", show_default=False)],
+    side: Annotated[int, typer.Option(min=1, help="Pixels of a picture's shorter side.")] = 256,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+) -> None:
+    """Copies a folder of pictures, larger ones made smaller; the same command goes on with a copy that was begun."""
+    try:
+        names = pictures_under(source).names
+        wrong = f"There are no pictures in {source}." if not names else None
+    except UserError as error:
+        wrong = str(error)
+    if target.resolve().is_relative_to(source.resolve()):
+        wrong = f"{target} lies inside {source}: give another place for the copy."
+    if wrong:
+        print("error:", wrong, file=sys.stderr)
+        raise typer.Exit(2)
+    one = partial(resize_one, source=source, target=target, side=side)
+    with ProcessPoolExecutor(workers, initializer=prepare) as pool:
+        try:
+            done = pool.map(one, names, chunksize=32)
+            bar = track(done, "Resizing", total=len(names), console=Console(stderr=True), transient=True)
+            failures = [failure for failure in bar if failure]
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            print("Interrupted: what is finished stays, and the same command goes on from there.", file=sys.stderr)
+            raise typer.Exit(130) from None
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    print(f"{len(names) - len(failures)} pictures, {len(failures)} failed")
+    print(target)
+    raise typer.Exit(1 if failures else 0)
+
+
+def main() -> None:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(resize_folder)
+    app()
+
+
+if __name__ == "__main__":
+    main()

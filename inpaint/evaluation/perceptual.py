@@ -1,0 +1,110 @@
+"""Measures by networks whose weights are given as files: LPIPS (Zhang et al. 2018) and FID (Heusel et al. 2017).
+
+Nothing is downloaded. Both packages come with the extra `perceptual`.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inpaint.errors import UserError
+
+ALEXNET = "torchvision's AlexNet (alexnet-owt-7be5be79.pth)"
+INCEPTION = "torch-fidelity's Inception (weights-inception-2015-12-05-6726825d.pth)"
+
+
+def load_lpips(path: str | Path) -> Callable[[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]], float]:
+    """LPIPS of two pictures in [0, 1], version 0.1 on AlexNet: 0 for equal ones, more the less alike they look.
+
+    The weights of its linear layers are part of the `lpips` package.
+
+    Args:
+        path: torchvision's file of AlexNet's weights, `alexnet-owt-7be5be79.pth`.
+
+    Raises:
+        UserError: the package or the file is missing, or the file holds something else.
+    """
+    try:
+        import lpips
+    except ImportError:
+        raise _missing("LPIPS", "lpips") from None
+    state = _read(path, "lpips_weights", ALEXNET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls torchvision's AlexNet the old way
+        model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    own = model.net.state_dict()  # slice1.0.weight here is features.0.weight there
+    try:
+        model.net.load_state_dict({name: state[f"features.{name.partition('.')[2]}"] for name in own})
+    except (KeyError, RuntimeError, TypeError, AttributeError):
+        raise _other(path, "lpips_weights", ALEXNET) from None
+
+    @torch.no_grad()
+    def measure(prediction: Tensor, truth: Tensor) -> float:
+        return float(model(prediction[None].clamp(0, 1), truth[None], normalize=True))
+
+    return measure
+
+
+def load_inception(path: str | Path) -> Callable[[Float[Tensor, "3 height width"]], Float[Tensor, " 2048"]]:
+    """The 2048 features of Inception v3 that FID compares, of a picture in [0, 1] of any size.
+
+    Args:
+        path: torch-fidelity's file of the original weights, `weights-inception-2015-12-05-6726825d.pth`.
+
+    Raises:
+        UserError: the package or the file is missing, or the file holds something else.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ImportError:
+        raise _missing("FID", "torch-fidelity") from None
+    _read(path, "fid_weights", INCEPTION)  # torch-fidelity itself would run what a file names
+    try:
+        model = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
+    except (RuntimeError, TypeError, AttributeError):
+        raise _other(path, "fid_weights", INCEPTION) from None
+
+    @torch.no_grad()
+    def features(picture: Tensor) -> Tensor:
+        return model((picture.clamp(0, 1) * 255).round().byte()[None])[0][0]
+
+    return features
+
+
+def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m features"]) -> float:
+    """The Frechet distance of two sets' normal distributions: FID, if the rows are Inception's features.
+
+    `|mean(a) - mean(b)|^2 + tr(A + B - 2 (A B)^(1/2))` with the covariances A and B. A = X^T X and B = Y^T Y with the
+    centred rows X and Y over the roots of n - 1 and m - 1, so tr (A B)^(1/2) is the sum of the singular values of
+    X Y^T: an n x m matrix, in place of the eigenvalues of one of 2048 x 2048. NaN for fewer than two rows.
+    """
+    if min(len(a), len(b)) < 2:
+        return float("nan")
+    a, b = a.double(), b.double()
+    x, y = (((rows - rows.mean(0)) / (len(rows) - 1) ** 0.5) for rows in (a, b))
+    shift = (a.mean(0) - b.mean(0)).square().sum()
+    return float(shift + x.square().sum() + y.square().sum() - 2 * torch.linalg.matrix_norm(x @ y.T, "nuc"))
+
+
+def _read(path: str | Path, key: str, what: str) -> Any:
+    if not Path(path).is_file():
+        raise UserError(f"There is no file {path}: {key} is the path of {what}, downloaded beforehand.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a file that is no checkpoint makes the unpickler raise almost anything
+        raise _other(path, key, what) from None
+
+
+def _missing(measure: str, package: str) -> UserError:
+    return UserError(
+        f"{measure} needs the package {package}, which is not there: pip install 'neural-patch-synthesis[perceptual]'."
+    )
+
+
+def _other(path: str | Path, key: str, what: str) -> UserError:
+    return UserError(f"{path} does not hold the weights of {what}, which {key} has to name.")

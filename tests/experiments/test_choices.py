@@ -1,0 +1,65 @@
+"""The choices of the refinement and the picture of its scales, on two made pictures and with one iteration."""
+
+import sys
+from functools import partial
+
+import pytest
+import torch
+
+from experiments.refine import scales
+from experiments.refinement_choices import choices
+from inpaint.images import read_picture, resize, write_picture
+from inpaint.refinement.pyramid import Settings, refine
+
+QUICK = partial(Settings, rounds=1, iterations=1)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A folder of them, and experiments that write beside it."""
+    torch.manual_seed(0)
+    for i in range(2):
+        write_picture(resize(torch.rand(1, 3, 64, 64), (512, 512))[0], tmp_path / "data" / f"real_{i}.png")
+        write_picture(torch.rand(3, 208, 208), tmp_path / "data" / f"published_{i}.png")
+    for module in (choices, scales):
+        monkeypatch.setattr(module, "HERE", tmp_path)
+    return tmp_path
+
+
+def test_a_row_a_choice_and_none_is_measured_twice(pictures, monkeypatch):
+    monkeypatch.setattr(choices, "Settings", QUICK)
+    monkeypatch.setattr(choices, "GROUPS", {"alpha": {"alpha 0": QUICK(alpha=0, scales=1)}})
+    arguments = ["choices", "--data", str(pictures / "data"), "--results", str(pictures / "results"), "--pictures", "1"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    (pictures / "README.md").write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
+    choices.main()
+    written = (pictures / "README.md").read_text()
+    lines = written.splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert [line.split(" | ")[0] for line in lines[2:-2]] == [
+        "| variant",
+        "| ---",
+        "| stage 1 alone",
+        "| **default**",
+        "| alpha 0",
+    ]
+    assert "nan" not in written
+    assert read_picture(pictures / "alpha.jpg").shape[-1] == 3 * 154 - 4
+
+    monkeypatch.setattr(choices, "run", None)  # a second run finds all in the folder of results
+    choices.main()
+    assert (pictures / "README.md").read_text() == written
+
+
+def test_the_picture_of_the_scales(pictures, monkeypatch):
+    monkeypatch.setattr(scales, "refine", partial(refine, settings=QUICK(alpha=0)))
+    monkeypatch.setattr(sys, "argv", ["scales", "--data", str(pictures / "data"), "--pictures", "1"])
+    scales.main()
+    assert read_picture(pictures / "scales.jpg").shape == (3, 24 + 164, 6 * 164 - 4)
+
+
+@pytest.mark.parametrize("module", [choices, scales])
+def test_without_the_pictures_nothing_is_done(module, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["", "--data", str(tmp_path)])
+    module.main()
+    assert capsys.readouterr().out.startswith("skipped, for")

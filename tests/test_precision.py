@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from inpaint import train as entry
+from inpaint.precision import fast_training
+from tests.test_train import composed
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+@pytest.mark.parametrize("accelerator", ["cpu", "auto"])
+def test_bfloat16_where_the_processor_multiplies_it(
+    accelerator: str, native: bool, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    assert fast_training(accelerator) == expected
+    cfg = composed(tmp_path, [f"trainer.accelerator={accelerator}"])
+    assert entry.build(cfg.trainer).precision == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "native", "expected"),
+    [("cuda", True, "bf16-mixed"), ("cuda", False, "32-true"), ("mps", True, "32-true")],
+)
+def test_on_an_accelerator_its_own_abilities_decide(
+    device: str, native: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device(device))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert fast_training("gpu") == expected
+
+
+def test_a_precision_can_be_chosen(tmp_path: Path) -> None:
+    for precision in ("32-true", "bf16-mixed"):
+        assert entry.build(composed(tmp_path, [f"trainer.precision={precision}"]).trainer).precision == precision
