@@ -1,5 +1,6 @@
 """What the processes of a distributed run tell each other."""
 
+import logging
 import os
 import threading
 import time
@@ -8,6 +9,12 @@ from typing import TypeVar
 from torch import distributed
 
 T = TypeVar("T")
+
+OBSERVER = logging.getLogger("lightning_fabric.strategies.launchers.subprocess_script")
+"""Where Lightning's observer of the processes it started says that one has failed, before it kills the others."""
+
+GRACE = 5.0
+"""Seconds that the first process has for saying by itself what went wrong."""
 
 
 def gather(value: T) -> list[T]:
@@ -35,6 +42,26 @@ def end_with_the_first() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+class EndWithAnother(logging.Handler):
+    """In the first process: when another one of its run has failed, ends it with `message` and code 1.
+
+    Lightning alone kills it in silence, up to five seconds after the other's end: often before it has come to its own
+    account of the loss, which the grace leaves it time for.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.message = message
+        OBSERVER.handlers = [self]
+        OBSERVER.setLevel(logging.INFO)
+        OBSERVER.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time.sleep(GRACE)
+        os.write(2, f"{self.message}\n".encode())
+        os._exit(1)
 
 
 def lost_another(error: BaseException) -> bool:

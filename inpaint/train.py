@@ -177,7 +177,9 @@ def swept(run: HydraConf) -> dict[str, Any]:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(cfg: DictConfig) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    another = f"error: Another process of this run has ended; it says above why. To go on: {again(cfg)}"
     processes.end_with_the_first()
+    processes.EndWithAnother(another)
     own = HydraConfig.get()
     say = rank_zero_only(print)
     try:
@@ -197,7 +199,7 @@ def job(cfg: DictConfig) -> None:
     except Exception as error:
         if not processes.lost_another(error):
             raise
-        print("error: Another process of this run has ended; it says above why. To go on:", again(cfg), file=sys.stderr)
+        print(another, file=sys.stderr)
         raise SystemExit(1) from None
     say(cfg.paths.output)
 

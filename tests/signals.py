@@ -1,6 +1,7 @@
 """A callback for tests: a signal at a chosen moment of a run, from outside as far as the run can tell."""
 
 import os
+import time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -29,3 +30,11 @@ class Signal(pl.Callback):
     def _send(self, trainer: pl.Trainer, at: str, batch: int) -> None:
         if (at, batch, trainer.global_rank) == (self.at, self.batch, self.rank):
             (os.killpg if self.group else os.kill)(os.getpgrp() if self.group else os.getpid(), self.number)
+
+
+class Hang(pl.Callback):
+    """The first process waits for a minute, as it does for what no other one sends."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.is_global_zero:
+            time.sleep(60)

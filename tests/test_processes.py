@@ -88,10 +88,11 @@ def test_trained_by_two_killed_and_resumed(tmp_path: Path) -> None:
     assert "was written by 2 processes, and this run has 1" in other.stderr
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_when_one_dies_the_other_ends_and_says_so(rank: int, tmp_path: Path) -> None:
-    kill = f"+callbacks.kill={{_target_: tests.signals.Signal, number: 9, batch: 1, rank: {rank}}}"
-    arguments = [*TRAINING, *TWO, "model.discriminator=null", kill, f"hydra.run.dir={tmp_path}"]
+@pytest.mark.parametrize(("rank", "hangs"), [(0, False), (1, False), (1, True)])
+def test_when_one_dies_the_other_ends_and_says_so(rank: int, hangs: bool, tmp_path: Path) -> None:
+    kill = f"+callbacks.kill={{_target_: tests.signals.Signal, number: 9, batch: {0 if hangs else 1}, rank: {rank}}}"
+    hang = ["+callbacks.hang={_target_: tests.signals.Hang}"] if hangs else []
+    arguments = [*TRAINING, *TWO, "model.discriminator=null", kill, *hang, f"hydra.run.dir={tmp_path}"]
     arguments.remove("model.discriminator.filters=4")
     done = command(*arguments, cwd=tmp_path)
     assert done.returncode == (-signal.SIGKILL if rank == 0 else 1)
