@@ -84,6 +84,12 @@ def test_a_jpeg_is_what_pillow_makes_of_it(tmp_path, mode, orientation):
         assert torch.equal(read_pixels(tmp_path / "p.jpg"), expected)
 
 
+def test_a_jpeg_may_be_turned_by_its_xmp(tmp_path):
+    turned = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / "p.jpg", xmp=turned)
+    assert read_pixels(tmp_path / "p.jpg").shape == (3, 7, 5)
+
+
 def test_files_that_are_no_pictures(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"missing\.png does not exist"):
         read_picture(tmp_path / "missing.png")
