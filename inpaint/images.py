@@ -3,6 +3,7 @@
 A picture is RGB in [0, 1], float32, [3, height, width]; a mask is 1 in the hole and 0 elsewhere, [1, height, width].
 """
 
+import io
 import math
 import os
 import warnings
@@ -15,7 +16,7 @@ import simplejpeg
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped, UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from inpaint.errors import UserError
@@ -62,18 +63,23 @@ def read_pixels(path: str | Path) -> UInt8[Tensor, "3 height width"]:
 def read_jpeg(path: Path) -> UInt8[Tensor, "3 height width"] | None:
     """What `read_pixels` makes of a plain JPEG, the same pixels in two thirds of the time; None for what it is not.
 
-    Plain is grey or RGB, of a size that Pillow takes, and without EXIF or XMP that might turn it.
+    Plain is grey or RGB, upright, and of a size that Pillow takes.
 
     Raises:
         FileNotFoundError: the file is missing.
     """
     data = path.read_bytes()
-    if not data.startswith(b"\xff\xd8") or b"Exif\0\0" in data or b"Orientation" in data:
+    if not data.startswith(b"\xff\xd8"):
         return None
     with suppress(ValueError):  # what it refuses is left to Pillow, and to Pillow's words
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours in ("YCbCr", "RGB", "Gray") and height * width <= (Image.MAX_IMAGE_PIXELS or math.inf):
-            return torch.from_numpy(simplejpeg.decode_jpeg(data)).permute(2, 0, 1)
+        if colours not in ("YCbCr", "RGB", "Gray") or height * width > (Image.MAX_IMAGE_PIXELS or math.inf):
+            return None
+        if b"Exif\0\0" in data or b"Orientation" in data:  # the second may stand in XMP
+            with Image.open(io.BytesIO(data)) as image:
+                if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                    return None
+        return torch.from_numpy(simplejpeg.decode_jpeg(data)).permute(2, 0, 1)
     return None
 
 
