@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,32 @@ def test_it_goes_on_where_it_was_and_names_what_cannot_be_read(tmp_path: Path) -
     assert "2.png cannot be read as a picture" in done.stderr
     assert (target / "0.png").read_bytes() == before
     assert sorted(path.name for path in target.iterdir()) == ["0.png", "1.png"]
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first of three chunks."""
+
+    def interrupted(done: Iterable[str | None], *_: object, **__: object) -> Iterator[str | None]:
+        for failure in done:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where tests run in the background
+            os.kill(os.getpid(), signal.SIGINT)
+            yield failure
+
+    source, target = tmp_path / "source", tmp_path / "target"
+    names = [f"{number}.png" for number in range(80)]
+    make_pictures(source, names, side=16)
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "track", interrupted)
+        stopped = run(source, target)
+    assert stopped.exit_code == 130
+    assert "Interrupted: what is finished stays" in stopped.stderr
+    kept = {path.name: path.stat().st_mtime_ns for path in target.iterdir()}
+    assert len(kept) >= 32
+    assert kept.keys() <= set(names)  # nothing half-written
+
+    assert run(source, target).exit_code == 0
+    assert sorted(path.name for path in target.iterdir()) == sorted(names)
+    assert all((target / name).stat().st_mtime_ns == when for name, when in kept.items())
 
 
 @pytest.mark.parametrize(("target", "sentence"), [("copy", "There are no pictures"), ("source/copy", "lies inside")])
