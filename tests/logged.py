@@ -2,17 +2,20 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from inpaint.inpainter import Inpainter
 
-LOG, VICTIM = "LOG_OF_TESTS", "VICTIM_OF_TESTS"  # environment variables: a file; the number of a photo
+# environment variables: a file, and numbers of photos
+LOG, VICTIM, ENDLESS = "LOG_OF_TESTS", "VICTIM_OF_TESTS", "ENDLESS_OF_TESTS"
 
 
 class Logged(Inpainter):
     """Writes `began|filled PROCESS NUMBER` for each photo; its number is the value of its first pixel.
 
-    The first process to fill the victim is killed on the way (SIGKILL: it can do nothing about it).
+    The first process to fill the victim is killed on the way (SIGKILL: it can do nothing about it); the endless photo
+    takes ten minutes.
     """
 
     def fill_photo(self, photo, marked, *, progress=None, **options):
@@ -21,6 +24,8 @@ class Logged(Inpainter):
         def on_the_way(share):
             if str(number) == os.environ.get(VICTIM) and log().count(f" {number}\n") == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if str(number) == os.environ.get(ENDLESS):
+                time.sleep(600)
             progress(share)
 
         tell(f"began {os.getpid()} {number}")

@@ -169,16 +169,21 @@ def ray(archive, monkeypatch):
     return module
 
 
-def test_two_processes_of_which_one_is_killed(run, archive, ray, monkeypatch):
-    """Starting Ray is slow: so that once will do, Ctrl-C comes as soon as the last photo is told."""
+def interrupt_at(monkeypatch, beginning):
+    """Ctrl-C as soon as a line that begins so is told."""
     say = command.say
 
     def interrupt(line):
         say(line)
-        if line.startswith("[6/6]"):
+        if line.startswith(beginning):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where tests run in the background
             os.kill(os.getpid(), signal.SIGINT)
 
+    monkeypatch.setattr(command, "say", interrupt)
+
+
+def test_two_processes_of_which_one_is_killed(run, archive, ray, monkeypatch):
+    """Starting Ray is slow: so that once will do, Ctrl-C comes as soon as the last photo is told."""
     here, out, report = (archive.parent / name for name in ("here", "out", "report.json"))
     with one_thread():
         assert run(archive, "-o", here).exit_code == 0
@@ -187,7 +192,7 @@ def test_two_processes_of_which_one_is_killed(run, archive, ray, monkeypatch):
 
     (archive.parent / "log").write_text("")
     monkeypatch.setenv(logged.VICTIM, "2")
-    monkeypatch.setattr(command, "say", interrupt)
+    interrupt_at(monkeypatch, "[6/6]")
     result = run(archive, "-o", out, "--engine", "ray", "--workers", 2, "--report", report)
     assert result.exit_code == 130, result.stderr
     assert "Interrupted: what is finished stays" in result.stderr
@@ -203,3 +208,20 @@ def test_two_processes_of_which_one_is_killed(run, archive, ray, monkeypatch):
     found, expected = pixels(out), pixels(here)
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+def test_ctrl_c_while_a_process_works(run, archive, ray, monkeypatch):
+    out = archive.parent / "out"
+    interrupt_at(monkeypatch, "[1/6]")
+    monkeypatch.setenv(logged.ENDLESS, "1")
+    result = run(archive, "-o", out, "--engine", "ray", "--workers", 1)
+    assert result.exit_code == 130, result.stderr
+    assert "Interrupted: what is finished stays" in result.stderr
+    assert "1 filled, 0 skipped, 0 failed" in result.stderr
+    assert not ray.is_initialized()
+    assert files(out) == ["a/photo 0.png"]  # nothing half-written
+    monkeypatch.undo()
+
+    result = run(archive, "-o", out)
+    assert result.exit_code == 0, result.stderr
+    assert "5 filled, 1 skipped, 0 failed" in result.stderr
