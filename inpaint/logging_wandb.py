@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
-from inpaint.errors import first_line
+from inpaint.errors import UserError, first_line
 
 
 class Logger(WandbLogger):
@@ -26,8 +26,8 @@ class Logger(WandbLogger):
                 return super().experiment  # starts W&B
             except Exception as error:  # whatever it meets
                 mode = self._wandb_init.get("mode")
-                if mode == "disabled":
-                    raise
+                if mode == "disabled":  # there nothing is reached or written: what remains are its settings
+                    raise UserError(f"W&B refuses what logger.wandb says: {first_line(error)}") from None
                 self._wandb_init["mode"] = "disabled" if mode == "offline" else "offline"
                 how = "without it" if mode == "offline" else "offline"
                 _say(f"W&B could not start ({first_line(error)}): this run is logged {how}.")
@@ -35,34 +35,52 @@ class Logger(WandbLogger):
 
 
 def wandb_logger(
-    save_dir: str | Path, project: str, name: str, group: str, job_type: str, tags: Sequence[str] = ()
+    save_dir: str | Path,
+    project: str | None,
+    name: str | None,
+    group: str | None,
+    job_type: str | None,
+    tags: Sequence[str] = (),
 ) -> WandbLogger:
     """A W&B logger that writes under `save_dir` and never stops to ask for a key.
 
     `WANDB_MODE` decides where it is set; otherwise the run goes online if there is a key (`WANDB_API_KEY`, or
     what `wandb login` stored in the netrc file), and offline, with a line that says so, if there is none.
+
+    Args:
+        save_dir: the folder that W&B's own is made in.
+        project, name, group, job_type: texts, for which numbers are taken as well; None leaves the choice to W&B.
+        tags: texts or numbers.
+
+    Raises:
+        UserError: one of them is something else; when the run starts, what W&B itself refuses.
     """
+    texts = {"project": project, "name": name, "group": group, "job_type": job_type}
+    for key, value in texts.items():
+        if not isinstance(value, str | int | float | None):
+            raise UserError(f"logger.wandb.{key} is {value!r}: it must be text.")
+    if (
+        not isinstance(tags, Sequence)
+        or isinstance(tags, str)
+        or not all(isinstance(t, str | int | float) for t in tags)
+    ):
+        raise UserError(f"logger.wandb.tags is {tags!r}: it must be a list of texts.")
+    if not isinstance(save_dir, str | Path):
+        raise UserError(f"logger.wandb.save_dir is {save_dir!r}: it must be a folder.")
     save_dir = Path(save_dir)
     with suppress(OSError):  # W&B will say so
         save_dir.mkdir(parents=True, exist_ok=True)  # into a folder that is missing, W&B would not write
     # given to wandb.init: Lightning's offline=True would set WANDB_MODE for the later runs of this process too, and
     # W&B itself reads the variable once a process
-    mode: dict[str, Any] = {"mode": chosen} if (chosen := os.environ.get("WANDB_MODE")) else {}
-    if not mode and not has_key():
-        mode = {"mode": "offline"}
+    more: dict[str, Any] = {"mode": chosen} if (chosen := os.environ.get("WANDB_MODE")) else {}
+    if not more and not has_key():
+        more = {"mode": "offline"}
         _say(
             f"No W&B key found: this run is logged offline. To send it, `wandb login`, then `wandb sync "
             f"{save_dir / 'wandb'}/offline-run-*`."
         )
-    return Logger(
-        save_dir=str(save_dir),
-        project=project,
-        name=name,
-        group=group,
-        job_type=job_type,
-        tags=list(tags),
-        **mode,
-    )
+    more |= {key: None if value is None else str(value) for key, value in texts.items()}
+    return Logger(save_dir=str(save_dir), tags=[str(tag) for tag in tags], **more)
 
 
 def has_key() -> bool:

@@ -425,6 +425,32 @@ def test_wandb_that_cannot_start_is_left_out(
     assert (tmp_path / "metrics.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        *(
+            ({key: value}, rf"{key} is .*: it must be text")
+            for key in ("project", "name")
+            for value in (["a"], {"a": 1})
+        ),
+        ({"group": ["a"]}, "group is .*: it must be text"),
+        ({"job_type": {}}, "job_type is .*: it must be text"),
+        ({"project": "a/b"}, "W&B refuses what logger.wandb says: Invalid project name 'a/b'"),
+        *(({"tags": value}, "tags is .*: it must be a list of texts") for value in (5, None, "abc", {"a": 1}, [["a"]])),
+        *(({"save_dir": value}, "save_dir is .*: it must be a folder") for value in (5, None, ["a"])),
+    ],
+)
+def test_wrong_settings_of_wandb(wandb_settings: dict[str, Any], wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        wandb_logger(**wandb_settings | wrong).log_metrics({"a": 1.0}, 0)
+
+
+def test_wandb_takes_numbers_for_texts(wandb_settings: dict[str, Any]) -> None:
+    given = {"name": 5, "group": 7, "job_type": 0.5, "project": 3, "tags": [1, "b"]}
+    run = wandb_logger(**wandb_settings | given).experiment
+    assert (run.name, run.group, run.job_type, run.project, run.tags) == ("5", "7", "0.5", "3", ("1", "b"))
+
+
 def test_written_pictures_are_whole_or_absent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"p\.png could not be written"):
