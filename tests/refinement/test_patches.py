@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from inpaint.errors import UserError
@@ -16,6 +16,14 @@ def random_case(seed: int, channels: int = 5, rows: int = 11, columns: int = 13,
     bank = torch.randn(channels, rows, columns, generator=generator).relu()
     asked = torch.randn(channels, rows, columns, generator=generator).relu()
     return mask, bank, asked
+
+
+def searchable(seed: int):
+    """A random case with all that a search takes; one without candidates is no example."""
+    mask, features, asked = random_case(seed)
+    where = geometry(mask, 1)
+    assume(where.candidates.any())
+    return features, asked, where, make_bank(features, where.candidates), Box.around(mask).grown(1, mask.shape[-2:])
 
 
 def explicit(asked, bank, where, rule):
@@ -40,18 +48,13 @@ def explicit(asked, bank, where, rule):
 @given(seed=st.integers(0, 10_000), rule=st.sampled_from(["l2", "ncc"]), block=st.sampled_from([1, 4000, 2**26]))
 def test_nearest_and_identity_against_explicit_patches(seed, rule, block):
     """Blocked or not, the matches are those of explicit patches, and so is the energy of the weighted cells."""
-    mask, features, asked = random_case(seed)
-    where = geometry(mask, 1)
-    if not where.candidates.any():
-        return
-    bank = make_bank(features, where.candidates)
-    box = Box.around(mask).grown(1, mask.shape[-2:])
+    features, asked, where, bank, box = searchable(seed)
     query, candidate = nearest(box.of(asked), box, where.queries, bank, rule, block_bytes=block)
     assert candidate.tolist() == explicit(asked, features, where, rule)
 
     aim = target(query, candidate, box, bank)
     mine = (aim.weight * (box.of(asked) - aim.wanted).pow(2)).sum() + aim.rest
-    columns = mask.shape[-1]
+    columns = asked.shape[-1]
     total = torch.zeros((), dtype=torch.float64)
     for i, j in zip(query.tolist(), candidate.tolist(), strict=True):
         (r, c), (y, x) = divmod(i, columns), divmod(j, columns)
@@ -127,12 +130,7 @@ def test_nearby_finds_a_shifted_copy_from_one_right_neighbour(rule):
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), rule=st.sampled_from(["l2", "ncc"]))
 def test_nearby_is_never_worse_than_the_guess_and_keeps_to_candidates(seed, rule):
-    mask, features, asked = random_case(seed)
-    where = geometry(mask, 1)
-    if not where.candidates.any():
-        return
-    bank = make_bank(features, where.candidates)
-    box = Box.around(mask).grown(1, mask.shape[-2:])
+    _, asked, where, bank, box = searchable(seed)
     query, best = nearest(box.of(asked), box, where.queries, bank, rule)
     guess = torch.full_like(where.queries, -1, dtype=torch.long)
     guess.view(-1)[query] = best
