@@ -12,13 +12,15 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
+from experiments.removal.removal import save_jpeg
 from inpaint.content.losses import hole_errors
 from inpaint.data.masks import centre_square, free_form, hole_generator, random_blocks
 from inpaint.data.pictures import centre_crop
 from inpaint.evaluation.gallery import gallery
 from inpaint.first_stage import FirstStage, first_stage
-from inpaint.images import composite, read_picture, write_picture
+from inpaint.images import composite, read_picture
 from inpaint.removal import Window
 
 SETS = {
@@ -74,7 +76,7 @@ def main() -> None:
         chosen = [rows[i * len(rows) // 20] for i in range(20)]
         halves = zip(chosen[:10], chosen[10:], strict=True)
         grid = gallery([a + b for a, b in halves], ["input", "Telea", "network", "truth"] * 2, side=128)
-        write_picture(grid, options.grid)
+        save_jpeg(to_pil_image(grid), options.grid)
 
 
 if __name__ == "__main__":
