@@ -42,6 +42,15 @@ class Draw(NamedTuple):
     keys: tuple[int, ...] = ()
 
 
+class View(NamedTuple):
+    """A random square of a picture: its side and place as parts of what is there, and whether it is mirrored."""
+
+    part: float  # of the shorter side
+    down: float  # from 0, the top, to 1, the bottom
+    across: float
+    flip: bool
+
+
 class Pictures(Dataset):
     """Evaluation samples: the centre square of each picture, resized, with a hole fixed by (seed, id).
 
@@ -97,13 +106,15 @@ class Pictures(Dataset):
             self._ids = identifiers(self.names)
         return self._ids
 
-    def _read(self, index: int) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
+    def _read(
+        self, index: int, enough: float | None = None
+    ) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
         """The picture at the index, or the next readable one: its index, itself, and the paths skipped."""
         unreadable: list[str] = []
         while len(unreadable) <= self.unreadable_allowed:
             path = self.root / self.name(index)
             try:
-                pixels = read_pixels(path)
+                pixels = read_pixels(path, enough)
                 if min(pixels.shape[1:]) >= LEAST_SIDE:
                     return index, pixels, unreadable
             except UserError:
@@ -118,8 +129,8 @@ class Crops(Pictures):
 
     The Context Encoder's code scales a picture's shorter side to 350 and crops 128: 0.366 of that side. Here the
     part is drawn from `crop_scale`, so that views as wide as those of the evaluation (1.0) are learnt as well.
-    Ids are those of `identifier`, not made unique. Crops are resized with 8 bits, as they were read: that is faster,
-    and rounding is nothing to a training.
+    Ids are those of `identifier`, not made unique. Pictures have 8 bits here, and become numbers in [0, 1] as batches
+    (`collate`). JPEGs are decoded no larger than the crop needs, which is faster and next to nothing to a training.
 
     Args:
         crop_scale: smallest and largest side of a crop, as parts of the picture's shorter side.
@@ -154,20 +165,23 @@ class Crops(Pictures):
         """The sample of a draw; for a bare index (from Lightning's `overfit_batches`), always the same."""
         if not isinstance(draw, Draw):
             draw = Draw(draw)
-        index, pixels, unreadable = self._read(draw.picture)
+        generator = hole_generator("training", self.seed, *draw.keys, draw.picture)
+        view = random_view(self.crop_scale, generator)
+        index, pixels, unreadable = self._read(draw.picture, self.size / view.part)
         if pixels is None:
             return {"unreadable": unreadable}
-        generator = hole_generator("training", self.seed, *draw.keys, draw.picture)
         return {
             "id": identifier(self.name(index)),
-            "picture": random_crop(pixels, self.size, self.crop_scale, generator).contiguous() / 255,
+            "picture": crop(pixels, self.size, view),
             "mask": self.hole((self.size, self.size), generator),
             "unreadable": unreadable,
         }
 
-    def _read(self, index: int) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
+    def _read(
+        self, index: int, enough: float | None = None
+    ) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
         if not self.in_memory:
-            return super()._read(index)
+            return super()._read(index, enough)
         if index not in self._kept:
             found, pixels, unreadable = super()._read(index)
             if unreadable or pixels is None:
@@ -261,13 +275,16 @@ def leave_signals_to_the_main_process(worker: int) -> None:
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch: ids as a list, pictures and masks stacked, and all paths in "unreadable" in one list.
+    """A batch: ids as a list, pictures (as numbers in [0, 1]) and masks stacked, all paths in "unreadable" in one list.
 
     Where no sample has a picture, "unreadable" is the only key.
     """
     unreadable = [path for sample in samples for path in sample["unreadable"]]
     complete = [{key: sample[key] for key in ("id", "picture", "mask")} for sample in samples if "picture" in sample]
-    return {**(default_collate(complete) if complete else {}), "unreadable": unreadable}
+    batch = default_collate(complete) if complete else {}
+    if complete and batch["picture"].dtype == torch.uint8:
+        batch["picture"] = batch["picture"].float().div_(255)
+    return {**batch, "unreadable": unreadable}
 
 
 def centre_crop(picture: Float[Tensor, "3 height width"], size: int) -> Float[Tensor, "3 size size"]:
@@ -277,18 +294,19 @@ def centre_crop(picture: Float[Tensor, "3 height width"], size: int) -> Float[Te
     return _cut(picture, (height - side) // 2, (width - side) // 2, side, size).clamp(0, 1)
 
 
-def random_crop(
-    picture: Shaped[Tensor, "3 height width"],
-    size: int,
-    scale: tuple[float, float],
-    generator: torch.Generator,
-) -> Shaped[Tensor, "3 size size"]:
-    """A random square, its side a random part (`scale`) of the shorter side, resized; every second one flipped."""
-    height, width = picture.shape[1:]
+def random_view(scale: tuple[float, float], generator: torch.Generator) -> View:
+    """A view whose side is drawn from `scale`; every second one is mirrored."""
     part, down, across, flip = torch.rand(4, generator=generator).tolist()
-    side = max(1, round(min(height, width) * (scale[0] + (scale[1] - scale[0]) * part)))
-    crop = _cut(picture, int(down * (height - side + 1)), int(across * (width - side + 1)), side, size)
-    return crop.flip(-1) if flip < 0.5 else crop
+    return View(scale[0] + (scale[1] - scale[0]) * part, down, across, flip < 0.5)
+
+
+def crop(picture: Shaped[Tensor, "3 height width"], size: int, view: View) -> Shaped[Tensor, "3 size size"]:
+    """A view of a picture, resized."""
+    height, width = picture.shape[1:]
+    side = max(1, round(min(height, width) * view.part))
+    top, left = int(view.down * (height - side + 1)), int(view.across * (width - side + 1))
+    square = _cut(picture, top, left, side, size)
+    return square.flip(-1) if view.flip else square
 
 
 def _cut(
