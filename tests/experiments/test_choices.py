@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from experiments.refine import scales
+from experiments.refine import overview, scales
 from experiments.refinement_choices import choices
 from inpaint.images import read_picture, resize, write_picture
 from inpaint.refinement.pyramid import Settings, refine
@@ -56,6 +56,26 @@ def test_the_picture_of_the_scales(pictures, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["scales", "--data", str(pictures / "data"), "--pictures", "1"])
     scales.main()
     assert read_picture(pictures / "scales.jpg").shape == (3, 24 + 164, 6 * 164 - 4)
+
+
+@pytest.mark.parametrize(("published", "tiles"), [(False, 8), (True, 10)])
+def test_the_pictures_of_a_run_in_two_columns(pictures, monkeypatch, published, tiles):
+    for i in range(2):
+        for stage in ("input", "content", "refined", "truth"):
+            write_picture(torch.full((3, 512, 512), 0.5), pictures / "run" / "pictures" / f"real_{i}" / f"{stage}.png")
+    options = ["--published", str(pictures / "data")] if published else []
+    monkeypatch.setattr(sys, "argv", ["overview", str(pictures / "run"), str(pictures / "out.jpg"), *options])
+    overview.main()
+    picture = read_picture(pictures / "out.jpg")
+    assert picture.shape == (3, 24 + 154, tiles * 154 - 4)
+    assert (picture[:, 60:140, 20:130] - 0.5).abs().max() < 0.02
+
+
+def test_a_folder_that_is_no_run_has_no_overview(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["overview", str(tmp_path), "out.jpg"])
+    with pytest.raises(SystemExit, match="2"):
+        overview.main()
+    assert "holds no pictures: give the folder of a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", [choices, scales])

@@ -1,0 +1,52 @@
+"""The pictures of a run of `+experiment=refine` in two columns, as the README shows them.
+
+    python -m experiments.refine.overview RUN experiments/refine/paris.jpg
+    python -m experiments.refine.overview RUN experiments/refine/authors.jpg --published ../shared/data/authors_examples
+
+With the results that the method's authors published, only the hole and what surrounds it is shown, as they did.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+
+from experiments.refinement_choices.choices import shown
+from experiments.removal.removal import save_jpeg
+from inpaint.evaluation.gallery import gallery
+from inpaint.images import read_picture
+
+HEADINGS = {"input": "hole", "content": "content network", "refined": "refined", "truth": "truth"}
+
+
+def row(folder: Path, published: Path | None) -> list[Tensor]:
+    """One picture of the run: its stages, and what was published for it."""
+    stages = [read_picture(folder / f"{name}.png") for name in HEADINGS]
+    if published is None:
+        return stages
+    theirs = read_picture(published / f"{folder.name.replace('real', 'published')}.png")
+    return [shown(stage[None]) for stage in stages] + [theirs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("out", type=Path, help="the JPEG to write")
+    parser.add_argument("--published", type=Path, help="the folder of the published results")
+    options = parser.parse_args()
+    folders = sorted(path for path in (options.run / "pictures").glob("*") if path.is_dir())
+    if not folders:
+        parser.error(f"{options.run} holds no pictures: give the folder of a run of +experiment=refine")
+    rows = [row(folder, options.published) for folder in folders]
+    headings = [*HEADINGS.values(), *(["published"] if options.published else [])]
+    half = (len(rows) + 1) // 2
+    rows += [[torch.ones_like(picture) for picture in rows[0]]] * (2 * half - len(rows))
+    pairs = [left + right for left, right in zip(rows[:half], rows[half:], strict=True)]
+    save_jpeg(to_pil_image(gallery(pairs, headings * 2, side=150)), options.out)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()
