@@ -7,10 +7,9 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -40,18 +39,22 @@ def to_tensor(image: Image.Image) -> Float[Tensor, "3 height width"]:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous() / 255
 
 
-def read_pixels(path: str | Path, enough: float | None = None) -> UInt8[Tensor, "3 height width"]:
+def read_pixels(
+    path: str | Path, enough: float | None = None, rows: Callable[[int, int], int] | None = None
+) -> UInt8[Tensor, "3 height width"]:
     """The picture in a file, upright, as 8-bit RGB, whatever the file holds (grey, palette, CMYK, 16-bit, alpha).
 
     Args:
         enough: pixels of the shorter side that will do, where speed counts more than the last bits: a JPEG is then
             decoded by the faster arithmetic, and at a half, a quarter or an eighth of its size if that is enough.
+        rows: with `enough`, how many rows will be looked at, from the height and width of what is returned: those
+            below may hold anything, for a JPEG is decoded from the top.
 
     Raises:
         UserError: the file is missing, is no picture, is cut short, or declares more pixels than Pillow's bound.
     """
     try:
-        if (jpeg := read_jpeg(Path(path), enough)) is not None:
+        if (jpeg := read_jpeg(Path(path), enough, rows)) is not None:
             return jpeg
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -65,7 +68,9 @@ def read_pixels(path: str | Path, enough: float | None = None) -> UInt8[Tensor, 
         raise UserError(f"{path} cannot be read as a picture: {error or type(error).__name__}") from None
 
 
-def read_jpeg(path: Path, enough: float | None = None) -> UInt8[Tensor, "3 height width"] | None:
+def read_jpeg(
+    path: Path, enough: float | None = None, rows: Callable[[int, int], int] | None = None
+) -> UInt8[Tensor, "3 height width"] | None:
     """What `read_pixels` makes of a plain JPEG, in two thirds of Pillow's time or less; None for what it is not.
 
     The pixels are Pillow's, unless less than all of them is `enough`.
@@ -86,13 +91,44 @@ def read_jpeg(path: Path, enough: float | None = None) -> UInt8[Tensor, "3 heigh
             with Image.open(io.BytesIO(data)) as image:
                 if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                     return None
-        options: dict[str, Any] = {}
-        if enough is not None:
-            parts = max(part for part in (1, 2, 4, 8) if part == 1 or min(height, width) >= part * enough)
-            options = {"min_height": math.ceil(height / parts), "min_width": math.ceil(width / parts)}
-            options |= {"fastdct": True, "fastupsample": True}
-        return torch.from_numpy(simplejpeg.decode_jpeg(data, **options)).permute(2, 0, 1)
+        if enough is None:
+            return torch.from_numpy(simplejpeg.decode_jpeg(data)).permute(2, 0, 1)
+        parts = max(part for part in (1, 2, 4, 8) if part == 1 or min(height, width) >= part * enough)
+        size = (math.ceil(height / parts), math.ceil(width / parts))
+        above = data if rows is None else _above(data, rows(*size) * parts)
+        reach = simplejpeg.decode_jpeg_header(above)[0]
+        whole = np.empty((*size, 3), np.uint8)
+        simplejpeg.decode_jpeg(
+            above,
+            min_height=math.ceil(reach / parts),
+            min_width=size[1],
+            fastdct=True,
+            fastupsample=True,
+            strict=reach == height,
+            buffer=whole,
+        )
+        return torch.from_numpy(whole).permute(2, 0, 1)
     return None
+
+
+def _above(jpeg: bytes, row: int) -> bytes:
+    """The JPEG with its height lowered to just below a row, so that decoding ends there; the same where that is unsafe.
+
+    Safe is a whole baseline file: progressive ones do not come from the top, and the decoder takes the rows that are
+    left for damage, so that it could not tell a file cut short.
+    """
+    at = 2
+    while jpeg[at : at + 1] == b"\xff":
+        marker = jpeg[at + 1 : at + 2]
+        if marker in (b"\xc0", b"\xc1") and jpeg.endswith(b"\xff\xd9"):
+            height = (row // 16 + 2) * 16  # whole blocks, and one more: the decoder looks beyond a block's end
+            if height < int.from_bytes(jpeg[at + 5 : at + 7]):
+                return jpeg[: at + 5] + height.to_bytes(2) + jpeg[at + 7 :]
+            return jpeg
+        if marker in (b"\xda", b"\xc2", b"\xff"):
+            return jpeg
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+    return jpeg
 
 
 def _has_metadata(jpeg: bytes) -> bool:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from PIL import Image
 
+from inpaint import images
 from inpaint.errors import UserError
 from inpaint.images import (
     atomic,
@@ -82,6 +84,25 @@ def test_a_jpeg_is_what_pillow_makes_of_it(tmp_path, mode, orientation):
         with Image.open(tmp_path / "p.jpg") as file:
             expected = torch.tensor(np.array(to_rgb(file))).permute(2, 0, 1)
         assert torch.equal(read_pixels(tmp_path / "p.jpg"), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_jpeg_is_decoded_down_to_the_last_row_that_is_needed(tmp_path, options, parts):
+    noise = np.random.default_rng(0).integers(0, 255, (25, 20, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((160, 200)).save(tmp_path / "p.jpg", **options)
+    whole = read_pixels(tmp_path / "p.jpg", enough=160 / parts)
+    assert whole.shape == (3, 200 / parts, 160 / parts)
+    for needed in (1, 40, 65, 100):
+        found = read_pixels(tmp_path / "p.jpg", 160 / parts, lambda height, width, rows=needed: rows)
+        assert found.shape == whole.shape
+        assert torch.equal(found[:, :needed], whole[:, :needed])
+    data = (tmp_path / "p.jpg").read_bytes()
+    lowered = [simplejpeg.decode_jpeg_header(images._above(data, row))[0] for row in (1, 40, 65, 199)]
+    assert lowered == ([200] * 4 if "progressive" in options else [32, 64, 96, 200])
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"cut\.jpg cannot be read"):
+        read_pixels(tmp_path / "cut.jpg", 160 / parts, lambda height, width: 10)
 
 
 def test_a_jpeg_may_be_turned_by_its_xmp(tmp_path):
