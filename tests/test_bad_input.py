@@ -325,11 +325,11 @@ def test_a_folder_emptied_during_the_run(tmp_path: Path, monkeypatch: pytest.Mon
     overrides = folder_of_pictures(tmp_path / "mine")
     read, calls = pictures.read_pixels, []
 
-    def emptied(path: Path) -> torch.Tensor:
+    def emptied(path: Path, *rest: Any) -> torch.Tensor:
         calls.append(path)
         if len(calls) == 5:
             shutil.rmtree(tmp_path / "mine")
-        return read(path)
+        return read(path, *rest)
 
     monkeypatch.setattr(pictures, "read_pixels", emptied)
     with pytest.raises(UserError, match="cannot be read"):
