@@ -21,6 +21,9 @@ from torch import Tensor
 
 from inpaint.errors import UserError
 
+LEFT_OVER = "extraneous bytes before marker 0xd9"
+"""How libjpeg complains of data between the last row that it was asked for and the end."""
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as upright 8-bit RGB: EXIF rotation applied, 16 bits scaled to 8, white where clear."""
@@ -98,50 +101,45 @@ def read_jpeg(
         above = data if rows is None else _above(data, rows(*size) * parts)
         reach = simplejpeg.decode_jpeg_header(above)[0]
         whole = np.empty((*size, 3), np.uint8)
-        simplejpeg.decode_jpeg(
-            above,
-            min_height=math.ceil(reach / parts),
-            min_width=size[1],
-            fastdct=True,
-            fastupsample=True,
-            strict=reach == height,
-            buffer=whole,
-        )
+        options = {"min_height": math.ceil(reach / parts), "min_width": size[1], "fastdct": True, "fastupsample": True}
+        try:
+            simplejpeg.decode_jpeg(above, **options, buffer=whole)
+        except ValueError as complaint:  # of the rows left over, when those asked for are there; else of damage
+            if reach == height or LEFT_OVER not in str(complaint):
+                return None
         return torch.from_numpy(whole).permute(2, 0, 1)
     return None
 
 
 def _above(jpeg: bytes, row: int) -> bytes:
-    """The JPEG with its height lowered to just below a row, so that decoding ends there; the same where that is unsafe.
+    """The JPEG with its height lowered to just below a row, so that decoding ends there; the same where it cannot be.
 
-    Safe is a whole baseline file: progressive ones do not come from the top, and the decoder takes the rows that are
-    left for damage, so that it could not tell a file cut short.
+    A progressive one does not come from the top, one without an end has been cut short, and one with restarts would
+    be complained of in words that damage has as well.
     """
-    at = 2
-    while jpeg[at : at + 1] == b"\xff":
-        marker = jpeg[at + 1 : at + 2]
-        if marker in (b"\xc0", b"\xc1") and jpeg.endswith(b"\xff\xd9"):
-            height = (row // 16 + 2) * 16  # whole blocks, and one more: the decoder looks beyond a block's end
-            if height < int.from_bytes(jpeg[at + 5 : at + 7]):
-                return jpeg[: at + 5] + height.to_bytes(2) + jpeg[at + 7 :]
-            return jpeg
-        if marker in (b"\xda", b"\xc2", b"\xff"):
-            return jpeg
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4])
-    return jpeg
+    places = dict(_segments(jpeg))
+    at = places.get(0xC0) or places.get(0xC1)
+    if at is None or 0xDD in places or not jpeg.endswith(b"\xff\xd9"):
+        return jpeg
+    height = (row // 16 + 2) * 16  # whole blocks, and one more: the decoder looks beyond a block's end
+    if height >= int.from_bytes(jpeg[at + 5 : at + 7]):
+        return jpeg
+    return jpeg[: at + 5] + height.to_bytes(2) + jpeg[at + 7 :]
 
 
 def _has_metadata(jpeg: bytes) -> bool:
-    """Whether EXIF or XMP, which may turn the picture, stand among its segments (APP1)."""
+    """Whether EXIF or XMP, which may turn the picture, stand among its segments (APP1), or may do so unseen."""
+    return any(marker in (0xE1, 0xFF) for marker, _ in _segments(jpeg))
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
+    """The markers before the scan and their places; 0xFF, the last one, where bytes that fill up hide the others."""
     at = 2
-    while jpeg[at : at + 1] == b"\xff":
-        marker = jpeg[at + 1 : at + 2]
-        if marker == b"\xda":  # the scan: no such segment comes behind it
-            return False
-        if marker in (b"\xe1", b"\xff"):  # the second fills up: then Pillow may find its way
-            return True
+    while jpeg[at : at + 1] == b"\xff" and (marker := jpeg[at + 1]) != 0xDA:
+        yield marker, at
+        if marker == 0xFF:
+            return
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4])
-    return True
 
 
 def read_picture(path: str | Path) -> Float[Tensor, "3 height width"]:

@@ -1,5 +1,6 @@
 """Several processes on one machine, without a GPU: gloo in place of nccl."""
 
+import os
 import re
 import signal
 import subprocess
@@ -115,7 +116,7 @@ def test_two_processes_measure_each_picture_once(evaluation: list[str], whole: P
 def test_under_slurm_the_tasks_are_the_devices(evaluation: list[str], whole: Path, tmp_path: Path) -> None:  # noqa: F811
     """What srun sets, without srun: two tasks on one node, each started by itself."""
     slurm = {
-        "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_ID": str(os.getpid()),  # ports follow from it
         "SLURM_JOB_NAME": "trial",
         "SLURM_NTASKS": "2",
         "SLURM_NTASKS_PER_NODE": "2",

@@ -121,10 +121,11 @@ class Pictures(Dataset):
     ) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
         """The picture at the index, or the next readable one: its index, itself, and the paths skipped."""
         unreadable: list[str] = []
+        needed = (max(self.size, LEAST_SIDE) / view.part, view.rows) if view else ()
         while len(unreadable) <= self.unreadable_allowed:
             path = self.root / self.name(index)
             try:
-                pixels = read_pixels(path, self.size / view.part, view.rows) if view else read_pixels(path)
+                pixels = read_pixels(path, *needed)
                 if min(pixels.shape[1:]) >= LEAST_SIDE:
                     return index, pixels, unreadable
             except UserError:
@@ -139,8 +140,8 @@ class Crops(Pictures):
 
     The Context Encoder's code scales a picture's shorter side to 350 and crops 128: 0.366 of that side. Here the
     part is drawn from `crop_scale`, so that views as wide as those of the evaluation (1.0) are learnt as well.
-    Ids are those of `identifier`, not made unique. Pictures have 8 bits here, and become numbers in [0, 1] as batches
-    (`collate`). JPEGs are decoded no larger than the crop needs, which is faster and next to nothing to a training.
+    Ids are those of `identifier`, not made unique. A sample's picture is uint8, [3, size, size], until `collate` makes
+    numbers in [0, 1] of it. JPEGs are decoded no larger and no further down than the crop needs, which is faster.
 
     Args:
         crop_scale: smallest and largest side of a crop, as parts of the picture's shorter side.
