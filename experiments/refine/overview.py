@@ -3,7 +3,8 @@
     python -m experiments.refine.overview RUN experiments/refine/paris.jpg
     python -m experiments.refine.overview RUN experiments/refine/authors.jpg --published ../shared/data/authors_examples
 
-With the results that the method's authors published, only the hole and what surrounds it is shown, as they did.
+With the results that the method's authors published, only the hole and what surrounds it is shown, as they did; the run
+has to be at 512 x 512 then.
 """
 
 import argparse
@@ -15,17 +16,27 @@ from torchvision.transforms.functional import to_pil_image
 
 from experiments.refinement_choices.choices import shown
 from experiments.removal.removal import save_jpeg
+from inpaint.errors import UserError
 from inpaint.evaluation.gallery import gallery
 from inpaint.images import read_picture
 
+SIDE = 150  # pixels of a picture
 HEADINGS = {"input": "hole", "content": "content network", "refined": "refined", "truth": "truth"}
 
 
 def row(folder: Path, published: Path | None) -> list[Tensor]:
-    """One picture of the run: its stages, and what was published for it."""
+    """One picture of the run: its stages, and what was published for it.
+
+    Raises:
+        UserError: one of them is missing, or cannot be read; the run's is not of 512 x 512.
+    """
     stages = [read_picture(folder / f"{name}.png") for name in HEADINGS]
     if published is None:
         return stages
+    if stages[0].shape != (3, 512, 512):
+        raise UserError(
+            f"{folder} is {stages[0].shape[2]} x {stages[0].shape[1]}, but what was published is of 512 x 512."
+        )
     theirs = read_picture(published / f"{folder.name.replace('real', 'published')}.png")
     return [shown(stage[None]) for stage in stages] + [theirs]
 
@@ -39,12 +50,15 @@ def main() -> None:
     folders = sorted(path for path in (options.run / "pictures").glob("*") if path.is_dir())
     if not folders:
         parser.error(f"{options.run} holds no pictures: give the folder of a run of +experiment=refine")
-    rows = [row(folder, options.published) for folder in folders]
+    try:
+        rows = [row(folder, options.published) for folder in folders]
+    except UserError as error:
+        parser.error(str(error))
     headings = [*HEADINGS.values(), *(["published"] if options.published else [])]
     half = (len(rows) + 1) // 2
     rows += [[torch.ones_like(picture) for picture in rows[0]]] * (2 * half - len(rows))
     pairs = [left + right for left, right in zip(rows[:half], rows[half:], strict=True)]
-    save_jpeg(to_pil_image(gallery(pairs, headings * 2, side=150)), options.out)
+    save_jpeg(to_pil_image(gallery(pairs, headings * 2, side=SIDE)), options.out)
     print(options.out)
 
 

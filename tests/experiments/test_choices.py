@@ -58,17 +58,38 @@ def test_the_picture_of_the_scales(pictures, monkeypatch):
     assert read_picture(pictures / "scales.jpg").shape == (3, 24 + 164, 6 * 164 - 4)
 
 
-@pytest.mark.parametrize(("published", "tiles"), [(False, 8), (True, 10)])
-def test_the_pictures_of_a_run_in_two_columns(pictures, monkeypatch, published, tiles):
-    for i in range(2):
-        for stage in ("input", "content", "refined", "truth"):
-            write_picture(torch.full((3, 512, 512), 0.5), pictures / "run" / "pictures" / f"real_{i}" / f"{stage}.png")
-    options = ["--published", str(pictures / "data")] if published else []
-    monkeypatch.setattr(sys, "argv", ["overview", str(pictures / "run"), str(pictures / "out.jpg"), *options])
+def run_of(folder, pictures, side=512):
+    """A run whose pictures are plain: the n-th stage of the i-th is as bright as (1 + i + 3 n) / 20."""
+    for i in range(pictures):
+        for n, stage in enumerate(("input", "content", "refined", "truth")):
+            plain = torch.full((3, side, side), (1 + i + 3 * n) / 20)
+            write_picture(plain, folder / "pictures" / f"real_{i}" / f"{stage}.png")
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_the_pictures_of_a_run_in_two_columns(tmp_path, monkeypatch, published):
+    run_of(tmp_path / "run", 3)
+    for i in range(3):
+        write_picture(torch.full((3, 208, 208), (14 + i) / 20), tmp_path / f"published_{i}.png")
+    options = ["--published", str(tmp_path)] if published else []
+    monkeypatch.setattr(sys, "argv", ["overview", str(tmp_path / "run"), str(tmp_path / "out.jpg"), *options])
     overview.main()
-    picture = read_picture(pictures / "out.jpg")
-    assert picture.shape == (3, 24 + 154, tiles * 154 - 4)
-    assert (picture[:, 60:140, 20:130] - 0.5).abs().max() < 0.02
+    columns = 5 if published else 4
+    found = read_picture(tmp_path / "out.jpg")[0, 24 + 75 :: 154, 75::154] * 20
+    rows = [[(14 if n == 4 else 1 + 3 * n) + i for n in range(columns)] for i in range(3)]
+    expected = torch.tensor([rows[0] + rows[2], rows[1] + [20] * columns])
+    torch.testing.assert_close(found, expected.float(), atol=0.3, rtol=0)
+
+
+@pytest.mark.parametrize(("side", "sentence"), [(512, "does not exist"), (64, "is 64 x 64, but what was published")])
+def test_what_cannot_stand_beside_the_published_results(tmp_path, monkeypatch, capsys, side, sentence):
+    run_of(tmp_path / "run", 1, side)
+    options = ["--published", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["overview", str(tmp_path / "run"), str(tmp_path / "out.jpg"), *options])
+    with pytest.raises(SystemExit, match="2"):
+        overview.main()
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out.jpg").exists()
 
 
 def test_a_folder_that_is_no_run_has_no_overview(tmp_path, monkeypatch, capsys):
