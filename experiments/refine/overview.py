@@ -3,14 +3,15 @@
     python -m experiments.refine.overview RUN experiments/refine/paris.jpg
     python -m experiments.refine.overview RUN experiments/refine/authors.jpg --published ../shared/data/authors_examples
 
-With the results that the method's authors published, only the hole and what surrounds it is shown, as they did; the run
-has to be at 512 x 512 then.
+Beside the results that the method's authors published, only the hole and what surrounds it is shown; the run has to be
+at 512 x 512 then.
 """
 
 import argparse
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
@@ -38,7 +39,8 @@ def row(folder: Path, published: Path | None) -> list[Tensor]:
             f"{folder} is {stages[0].shape[2]} x {stages[0].shape[1]}, but what was published is of 512 x 512."
         )
     theirs = read_picture(published / f"{folder.name.replace('real', 'published')}.png")
-    return [shown(stage[None]) for stage in stages] + [theirs]
+    enlarged = F.interpolate(theirs[None], (512, 512))  # nearest, so that pixels are seen as large as they are
+    return [shown(stage[None]) for stage in stages] + [shown(enlarged)]
 
 
 def main() -> None:

@@ -70,12 +70,14 @@ def run_of(folder, pictures, side=512):
 def test_the_pictures_of_a_run_in_two_columns(tmp_path, monkeypatch, published):
     run_of(tmp_path / "run", 3)
     for i in range(3):
-        write_picture(torch.full((3, 208, 208), (14 + i) / 20), tmp_path / f"published_{i}.png")
+        theirs = torch.zeros(3, 208, 208)  # of which the middle is shown
+        theirs[:, 44:164, 44:164] = (14 + i) / 20
+        write_picture(theirs, tmp_path / f"published_{i}.png")
     options = ["--published", str(tmp_path)] if published else []
     monkeypatch.setattr(sys, "argv", ["overview", str(tmp_path / "run"), str(tmp_path / "out.jpg"), *options])
     overview.main()
     columns = 5 if published else 4
-    found = read_picture(tmp_path / "out.jpg")[0, 24 + 75 :: 154, 75::154] * 20
+    found = read_picture(tmp_path / "out.jpg")[0, 24 + 8 :: 154, 8::154] * 20
     rows = [[(14 if n == 4 else 1 + 3 * n) + i for n in range(columns)] for i in range(3)]
     expected = torch.tensor([rows[0] + rows[2], rows[1] + [20] * columns])
     torch.testing.assert_close(found, expected.float(), atol=0.3, rtol=0)
