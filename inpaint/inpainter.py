@@ -31,10 +31,11 @@ from inpaint.photos import (
     to_rgb,
     upright,
 )
-from inpaint.refinement.features import Box, load_vgg
+from inpaint.refinement.features import Box
 from inpaint.refinement.patches import geometry
 from inpaint.refinement.pyramid import SMALLEST, Progress, Report, Settings, refine
 from inpaint.removal import Piece, Window, calmed, pieces, scales_of, soften, span
+from inpaint.vgg import load_vgg
 
 SURROUNDINGS = 256  # pixels around a hole in which its texture is looked for
 OUT_OF_MEMORY = re.compile("can't allocate memory|bad_alloc|out of memory|ALLOC_FAILED")  # as torch and others say it

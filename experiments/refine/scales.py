@@ -13,8 +13,8 @@ from torch import Tensor
 from experiments.refinement_choices.choices import load, shown
 from inpaint.evaluation.gallery import gallery
 from inpaint.images import read_picture, write_picture
-from inpaint.refinement.features import load_vgg
 from inpaint.refinement.pyramid import refine
+from inpaint.vgg import load_vgg
 
 HERE = Path(__file__).parent
 HEADINGS = ("content network", "128", "256", "512", "truth", "published")

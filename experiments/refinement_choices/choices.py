@@ -21,9 +21,9 @@ from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
 from inpaint.first_stage import first_stage
 from inpaint.images import atomic, composite, read_picture, resize, resize_masked, write_picture
-from inpaint.refinement.features import VGG, load_vgg
 from inpaint.refinement.pyramid import Settings, refine
 from inpaint.removal import Window
+from inpaint.vgg import VGG, load_vgg
 
 HERE = Path(__file__).parent
 SHOWN = 4  # pictures in a comparison

@@ -21,8 +21,8 @@ from inpaint.fill import one_by_one
 from inpaint.images import composite, resize, resize_masked, write_picture
 from inpaint.inpainter import Inpainter
 from inpaint.provenance import peak_memory
-from inpaint.refinement.features import load_vgg
 from inpaint.refinement.pyramid import Scale, Settings
+from inpaint.vgg import load_vgg
 
 MILLION = 1_000_000
 OPTIONS = Options([], invert=False, dilate=0, feather=0, overwrite=False, intermediates=None)

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from inpaint.images import read_picture, resize, resize_masked, write_picture
 from inpaint.provenance import peak_memory
-from inpaint.refinement.features import VGG, load_vgg
 from inpaint.refinement.optimise import LBFGS
 from inpaint.refinement.pyramid import Scale, Settings, refine
+from inpaint.vgg import VGG, load_vgg
 
 REFERENCE = Path("../shared/reference")
 SAME = Settings(alpha=1.0, beta=1e-3, colour=0)  # the direct port's own weights, for the time to the same energy
@@ -183,7 +183,7 @@ def growth() -> None:
 
 MEMORY = """
 from experiments.speed.bench import problem
-from inpaint.refinement.features import load_vgg
+from inpaint.vgg import load_vgg
 from inpaint.refinement.pyramid import Settings, refine
 from experiments.speed.bench import peak_gib as peak
 imports = peak()

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from inpaint.content.networks import SIDE
 from inpaint.images import composite, resize, resize_masked
-from inpaint.refinement.features import load_vgg
 from inpaint.refinement.pyramid import Report, Settings, refine
+from inpaint.vgg import load_vgg
 
 
 class Refinement(pl.LightningModule):

@@ -14,7 +14,7 @@ from torch import Tensor
 from inpaint.errors import UserError
 from inpaint.images import composite, resize, resize_masked, seamless
 from inpaint.refinement import energy
-from inpaint.refinement.features import VGG, Box, HoleFeatures
+from inpaint.refinement.features import Box, HoleFeatures
 from inpaint.refinement.optimise import LBFGS
 from inpaint.refinement.patches import (
     Bank,
@@ -29,6 +29,7 @@ from inpaint.refinement.patches import (
     stack,
     target,
 )
+from inpaint.vgg import VGG
 
 FEW_PAIRS = 2**24  # of queries and candidates: so few are all looked at in less time than an iteration takes
 SMALLEST = 32  # pixels: a picture this small still has 4 x 4 cells at relu4_1

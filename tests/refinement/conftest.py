@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from inpaint.refinement.features import VGG, load_vgg
+from inpaint.vgg import VGG, load_vgg
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.safetensors"))
 

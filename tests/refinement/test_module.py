@@ -6,9 +6,9 @@ from torch.utils.data import DataLoader
 
 from inpaint.errors import UserError
 from inpaint.images import resize
-from inpaint.refinement.features import EMBEDDED
 from inpaint.refinement.module import Refinement
 from inpaint.refinement.pyramid import Settings
+from inpaint.vgg import EMBEDDED
 
 QUICK = Settings(scales=1, rounds=1, iterations=1)
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from inpaint.errors import UserError
 from inpaint.images import read_picture, resize
 from inpaint.refinement import pyramid
-from inpaint.refinement.features import load_vgg
 from inpaint.refinement.patches import nearby
 from inpaint.refinement.pyramid import Scale, Settings, refine, refine_scale, surroundings
+from inpaint.vgg import load_vgg
 
 QUICK = Settings(scales=2, rounds=2, iterations=3)
 GRAVEL = Path(skimage.__file__).parent / "data" / "gravel.png"
