@@ -56,7 +56,7 @@ class Network:
     def __init__(self, path: Path) -> None:
         state = read_state(path)
         self.generator, self.mean_colour = build(state, path)
-        self.weight_files = {"content": path}
+        self.weight_files = self.generator.weight_files | {"content": path}
 
     @torch.no_grad()
     def __call__(self, picture: Tensor, mask: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
@@ -130,11 +130,12 @@ def first_stage(content: str | Path | None = None, max_pixels: int = MAX_PIXELS)
     return Network(path) if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".safetensors") else Given(path, max_pixels)
 
 
-def build(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, Float[Tensor, "3 1 1"]]:
+def build(state: dict[str, Tensor], path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
     """The generator that these tensors are of, and the colour it wants holes in.
 
     Its widths are read off the tensors' shapes. A channel-wise middle means the original Context Encoder, with its
-    leaky ReLU and ReLU; a fully connected one the paper's, with ELU. One that sees the mask as well is a residual one.
+    leaky ReLU and ReLU; a fully connected one the paper's, with ELU. One that sees the mask as well is a residual one,
+    and one that VGG's features join a perceptual one.
 
     Raises:
         UserError: the tensors are those of another architecture.
@@ -152,7 +153,9 @@ def build(state: dict[str, Tensor], path: Path) -> tuple[nn.Module, Float[Tensor
             decoder_activation=nn.ReLU,
         )
     else:
-        generator = ContextEncoder(len(first), len(inner), residual=first.shape[1] == 4)
+        generator = ContextEncoder(
+            len(first), len(inner), residual=first.shape[1] == 4, perceptual="joins.1.add.weight" in weights
+        )
     try:
         generator.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
         mean_colour = state["mean_colour"].float().reshape(3, 1, 1)

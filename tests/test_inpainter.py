@@ -22,10 +22,10 @@ from inpaint.removal import Window, soften
 MEAN = torch.tensor([0.5, 0.4, 0.3])
 
 
-def network_file(path, middle="fully_connected", residual=False, **metadata):
+def network_file(path, middle="fully_connected", residual=False, perceptual=False, **metadata):
     """A small untrained content network, as the starter network is stored."""
     torch.manual_seed(0)
-    generator = ContextEncoder(4, 8, middle=middle, residual=residual)
+    generator = ContextEncoder(4, 8, middle=middle, residual=residual, perceptual=perceptual)
     state = {
         f"generator.{name}": t.half() if t.is_floating_point() else t for name, t in generator.state_dict().items()
     }
@@ -234,13 +234,19 @@ def test_a_given_picture_is_the_start(tmp_path):
         made(torch.zeros(1, 3, 128, 128), torch.ones(1, 1, 128, 128), window, (90, 111))
 
 
-@pytest.mark.parametrize(("middle", "residual"), [("fully_connected", 0), ("fully_connected", 1), ("channel_wise", 0)])
-def test_networks_are_built_from_their_weights(tmp_path, middle, residual):
-    made = Network(network_file(tmp_path / "net.safetensors", middle, bool(residual), licence="none"))
-    torch.manual_seed(0)
-    assert (
-        made.generator.state_dict().keys() == ContextEncoder(4, 8, middle=middle, residual=residual).state_dict().keys()
-    )
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"middle": "channel_wise"},
+        {"middle": "fully_connected"},
+        {"residual": True},
+        {"residual": True, "perceptual": True},
+    ],
+)
+def test_networks_are_built_from_their_weights(tmp_path, options):
+    made = Network(network_file(tmp_path / "net.safetensors", **options, licence="none"))
+    assert made.generator.state_dict().keys() == ContextEncoder(4, 8, **options).state_dict().keys()
+    assert ("content_vgg" in made.weight_files) == options.get("perceptual", False)
     torch.testing.assert_close(made.mean_colour.flatten(), MEAN, atol=1e-3, rtol=0)
     assert not made.generator.training
     state = {f"generator.{k}": v for k, v in made.generator.state_dict().items()} | {"mean_colour": made.mean_colour}

@@ -124,7 +124,7 @@ class ContentGAN(pl.LightningModule):
         self.automatic_optimization = False
         self.always_right = 0  # batches in a row on which the discriminator was
         self.to(memory_format=torch.channels_last)  # what convolutions run fastest in, on every device
-        self.weight_files: dict[str, Path] = {}
+        self.weight_files: dict[str, Path] = dict(getattr(generator, "weight_files", {}))
         if weights is not None:
             self.weight_files["content"] = STARTER if str(weights) == "starter" else Path(weights)
             load_weights(self, self.weight_files["content"])
@@ -295,7 +295,8 @@ class ContentGAN(pl.LightningModule):
 def load_weights(module: ContentGAN, path: str | Path) -> None:
     """Puts a checkpoint's generator and mean colour into `module`, which is all that predictions need.
 
-    Only tensors and plain values are read (`weights_only`), so nothing in the file can name code to run.
+    Only tensors and plain values are read (`weights_only`), so nothing in the file can name code to run. A perceptual
+    generator may start from one that is not: what joins it adds nothing at first.
 
     Raises:
         UserError: the file is missing, is no checkpoint of a content network, or holds another architecture;
@@ -303,6 +304,8 @@ def load_weights(module: ContentGAN, path: str | Path) -> None:
     """
     found = {name: value for name, value in read_state(Path(path)).items() if is_content(name)}
     own = {name: value for name, value in module.state_dict().items() if is_content(name)}
+    if not any(is_join(name) for name in found):
+        own = {name: value for name, value in own.items() if not is_join(name)}
     same_shapes(own, found, str(path))
     module.load_state_dict(found, strict=False)
 
@@ -321,6 +324,11 @@ def same_shapes(own: Mapping[str, Any], found: Mapping[str, Any], source: str) -
 def is_content(name: str) -> bool:
     """Whether a tensor of a ContentGAN is needed to predict."""
     return name.startswith("generator.") or name == "mean_colour"
+
+
+def is_join(name: str) -> bool:
+    """Whether a tensor belongs to what joins VGG's features to a perceptual generator's."""
+    return name.startswith("generator.joins.")
 
 
 def describe(value: Any) -> str:

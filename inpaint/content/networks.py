@@ -21,11 +21,14 @@ from torch import Tensor, nn
 from inpaint.errors import UserError
 from inpaint.images import diffuse
 from inpaint.images import middle as central
+from inpaint.vgg import VGG, load_vgg
 
 STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
 
 SIDE = 128  # of the pictures that the content network sees
 RIM = 4  # known pixels around the middle that a smooth filling is made from
+PERCEIVED = {1: ("relu3_1", 256), 2: ("relu4_2", 512)}  # layer of the encoder: that of VGG, as large, and its channels
+CHUNK = 8  # pictures that go through VGG at a time: its first layers are large, and a processor's cache is not
 
 Activation = Callable[[], nn.Module]
 
@@ -39,6 +42,7 @@ class ContextEncoder(nn.Module):
     The papers' network knows its hole by its colour. A residual one is shown the hole filled smoothly, and the mask as
     a fourth channel, and predicts what is to be added there; its decoder also sees the encoder's features of the
     middle (skip connections, Ronneberger et al. 2015). So it starts where diffusion ends, in holes of any shape.
+    A perceptual one also sees what VGG-16 makes of that filling, which few pictures could not teach it.
 
     Args:
         filters: width of the first layer; the innermost one has eight times as many.
@@ -47,9 +51,13 @@ class ContextEncoder(nn.Module):
             `channel_wise` (Pathak et al., section 3.1: each channel by itself, then a 1 x 1 convolution).
         encoder_activation, decoder_activation: make the nonlinearities; originally leaky ReLU (0.2) and ReLU.
         residual: whether it adds to a smooth filling.
+        perceptual: whether a residual network also sees the features of VGG-16 that ship with this package.
 
     Raises:
-        UserError: `middle` names neither.
+        UserError: `middle` names neither; a perceptual network that is not residual.
+
+    Attributes:
+        weight_files: what it reads that is not its own: the file of VGG's weights, if it is perceptual.
     """
 
     def __init__(
@@ -60,14 +68,27 @@ class ContextEncoder(nn.Module):
         encoder_activation: Activation = nn.ELU,
         decoder_activation: Activation = nn.ELU,
         residual: bool = False,
+        perceptual: bool = False,
     ) -> None:
         super().__init__()
+        if perceptual and not residual:
+            raise UserError("A perceptual generator looks at a smooth filling: set residual=true as well.")
         self.residual = residual
-        deep = 8 * filters
+        widths = [filters, filters, 2 * filters, 4 * filters, 8 * filters]
+        deep = widths[-1]
 
         self.encoder = nn.ModuleList([nn.Sequential(halve(4 if residual else 3, filters), encoder_activation())])
-        for inputs, outputs in pairwise([filters, filters, 2 * filters, 4 * filters, deep]):
+        for inputs, outputs in pairwise(widths):
             self.encoder.append(nn.Sequential(halve(inputs, outputs), nn.BatchNorm2d(outputs), encoder_activation()))
+
+        self.vgg: list[VGG] = []  # in a list, for it is no part of this network: not trained, averaged or saved with it
+        self.weight_files: dict[str, Path] = {}
+        self.joins = nn.ModuleDict()
+        if perceptual:
+            self.vgg.append(load_vgg())
+            self.weight_files = {"content_vgg": self.vgg[0].weight_files["vgg"]}
+            for i, (_, channels) in PERCEIVED.items():
+                self.joins[str(i)] = Join(widths[i], channels, encoder_activation)
 
         if middle == "fully_connected":  # on 4 x 4 features a 4 x 4 convolution is just that
             between = [
@@ -83,9 +104,9 @@ class ContextEncoder(nn.Module):
         self.middle = nn.Sequential(*between, nn.BatchNorm2d(deep), decoder_activation())
 
         self.decoder = nn.ModuleList()
-        seen = [4 * filters, 2 * filters, filters, filters] if residual else [0, 0, 0, 0]  # of the encoder's features
-        widths = pairwise([deep, 4 * filters, 2 * filters, filters, 3])
-        for (inputs, outputs), beside in zip(widths, seen, strict=True):
+        seen = widths[-2::-1] if residual else [0, 0, 0, 0]  # of the encoder's features
+        decoded = pairwise([deep, 4 * filters, 2 * filters, filters, 3])
+        for (inputs, outputs), beside in zip(decoded, seen, strict=True):
             end = [nn.Tanh()] if outputs == 3 else [nn.BatchNorm2d(outputs), decoder_activation()]
             self.decoder.append(nn.Sequential(double(inputs + beside, outputs), *end))
         self.apply(initialise)
@@ -102,21 +123,50 @@ class ContextEncoder(nn.Module):
         Returns:
             In [0, 1]; a residual network may leave that range a little.
         """
-        h = 2 * picture - 1
+        h, phi = 2 * picture - 1, {}
         if self.residual:
             start = picture.clone()
             near = (..., slice(SIDE // 4 - RIM, RIM - SIDE // 4), slice(SIDE // 4 - RIM, RIM - SIDE // 4))
             start[near] = diffuse(picture[near], mask[near])
             h = torch.cat([2 * start - 1, mask], 1)
+            phi = self.perceive(start) if self.vgg else {}
         seen: list[Tensor] = []
-        for layer in self.encoder:
+        for i, layer in enumerate(self.encoder):
             h = layer(h)
+            h = self.joins[str(i)](h, phi[i]) if i in phi else h
             seen.insert(0, central(h))
         h = self.middle(h)
         for layer, beside in zip(self.decoder, seen[1:], strict=True):
             h = layer(torch.cat([h, beside], 1) if self.residual else h)
         # in the picture's precision: in bfloat16 (h + 1) / 2 would have no more than 8 bits
         return central(start) + central(mask) * h if self.residual else (h.to(picture.dtype) + 1) / 2
+
+    @torch.no_grad()
+    def perceive(self, picture: Float[Tensor, "batch 3 128 128"]) -> dict[int, Float[Tensor, "batch _ _ _"]]:
+        """The features of VGG that join those of the encoder's layers 1 and 2 (`PERCEIVED`)."""
+        vgg, names = self.vgg[0].on(picture.device), [name for name, _ in PERCEIVED.values()]
+        parts = [vgg(part, names) for part in picture.split(CHUNK)]
+        return {i: torch.cat([part[name] for part in parts]) for i, (name, _) in PERCEIVED.items()}
+
+
+class Join(nn.Module):
+    """Adds to features what it finds in them and in VGG's of the same pixels; at first nothing.
+
+    Args:
+        width: of the features.
+        channels: of VGG's.
+        activation: makes the nonlinearity.
+    """
+
+    def __init__(self, width: int, channels: int, activation: Activation) -> None:
+        super().__init__()
+        self.look = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), activation())
+        self.add = nn.Conv2d(2 * width, width, 1, bias=False)
+
+    def forward(
+        self, features: Float[Tensor, "batch width height width_"], phi: Float[Tensor, "batch channels height width_"]
+    ) -> Float[Tensor, "batch width height width_"]:
+        return features + self.add(torch.cat([features, self.look(phi.to(features.dtype))], 1))
 
 
 class Discriminator(nn.Module):
@@ -179,12 +229,14 @@ class ChannelWise(nn.Module):
 
 
 def initialise(layer: nn.Module) -> None:
-    """DCGAN's start: convolutions N(0, 0.02), normalisation scales N(1, 0.02), shifts 0."""
+    """DCGAN's start: convolutions N(0, 0.02), normalisation scales N(1, 0.02), shifts 0; and what a join adds: 0."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
         nn.init.normal_(layer.weight, 1.0, 0.02)
         nn.init.zeros_(layer.bias)
+    elif isinstance(layer, Join):  # comes after its parts
+        nn.init.zeros_(layer.add.weight)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

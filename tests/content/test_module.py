@@ -14,6 +14,7 @@ from inpaint.content.module import ContentGAN, load_weights
 from inpaint.content.networks import ContextEncoder, Discriminator
 from inpaint.errors import UserError
 from inpaint.images import middle
+from inpaint.vgg import EMBEDDED
 
 ALWAYS = {"content/loss_rec", "content/loss_g", "content/grad_norm_g"}
 ADVERSARIAL = {
@@ -420,6 +421,32 @@ def test_a_generator_with_other_layers_is_refused(checkpoint):
     module = ContentGAN(ContextEncoder(4, middle="channel_wise"), None, adam)
     with pytest.raises(UserError, match=r"generator\.middle\.0\.weight is 8 x 32 x 4 x 4 there and 32 x 16 x 16 here"):
         load_weights(module, checkpoint)
+
+
+@pytest.fixture
+def residual(tmp_path) -> Path:
+    module = ContentGAN(ContextEncoder(4, 8, residual=True), None, adam, mean_colour=(0.1, 0.2, 0.3))
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "residual.ckpt")
+    return tmp_path / "residual.ckpt"
+
+
+def test_a_perceptual_generator_starts_from_one_that_is_not(residual):
+    trained = torch.load(residual, weights_only=True)["state_dict"]
+    module = ContentGAN(ContextEncoder(4, 8, residual=True, perceptual=True), None, adam, weights=residual)
+    state = module.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in trained.items())
+    assert module.weight_files == {"content": residual, "content_vgg": EMBEDDED}
+    torch.save({"state_dict": state}, residual)
+    with pytest.raises(UserError, match=r"holds another .* generator\.joins\..* there and missing here"):
+        load_weights(ContentGAN(ContextEncoder(4, 8, residual=True), None, adam), residual)
+
+
+def test_half_of_what_joins_vgg_is_refused(residual):
+    state = ContentGAN(ContextEncoder(4, 8, residual=True, perceptual=True), None, adam).state_dict()
+    del state["generator.joins.2.add.weight"]
+    torch.save({"state_dict": state}, residual)
+    with pytest.raises(UserError, match=r"generator\.joins\.2\.add\.weight is missing there and 8 x 16 x 1 x 1 here"):
+        load_weights(ContentGAN(ContextEncoder(4, 8, residual=True, perceptual=True), None, adam), residual)
 
 
 def test_a_missing_file_is_named(tmp_path):

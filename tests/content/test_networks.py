@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from inpaint.content.networks import ChannelWise, ContextEncoder, Discriminator, Gather, Spread
+from inpaint.content.networks import CHUNK, ChannelWise, ContextEncoder, Discriminator, Gather, Spread
 from inpaint.errors import UserError
 from inpaint.images import diffuse, middle
+from inpaint.vgg import EMBEDDED, load_vgg
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,64 @@ def test_a_residual_network_knows_holes_of_any_shape(across, down):
     assert (network(grey, mask) - network(grey, hole(1))).abs()[inside].max() > 0
 
 
+def perceptual() -> ContextEncoder:
+    return ContextEncoder(filters=4, bottleneck=8, residual=True, perceptual=True).eval()
+
+
+def test_a_perceptual_network_starts_as_the_residual_one():
+    network, plain = perceptual(), ContextEncoder(filters=4, bottleneck=8, residual=True).eval()
+    missing, unexpected = network.load_state_dict(plain.state_dict(), strict=False)
+    assert missing
+    assert all(name.startswith("joins.") for name in missing)
+    assert not unexpected
+    picture, mask = torch.rand(2, 3, 128, 128), hole(2)
+    with torch.no_grad():
+        assert torch.equal(network(picture, mask), plain(picture, mask))
+        network.joins["2"].add.weight.normal_()
+        assert not torch.equal(network(picture, mask), plain(picture, mask))
+
+
+def test_a_perceptual_network_sees_vgg_s_features_of_the_smooth_filling(monkeypatch):
+    network, shown = perceptual(), []
+    picture = torch.rand(CHUNK + 1, 3, 128, 128)
+    perceive = network.perceive
+    monkeypatch.setattr(network, "perceive", lambda x: shown.append(x) or perceive(x))
+    with torch.no_grad():
+        network(picture, hole(CHUNK + 1))
+    rim = (..., slice(28, 100), slice(28, 100))
+    smooth = picture.clone()
+    smooth[rim] = diffuse(picture[rim], hole(CHUNK + 1)[rim])
+    torch.testing.assert_close(shown[0], smooth)
+    expected = load_vgg().on("cpu")(smooth, ["relu3_1", "relu4_2"])
+    for i, name in ((1, "relu3_1"), (2, "relu4_2")):
+        torch.testing.assert_close(perceive(shown[0])[i], expected[name], atol=0.05, rtol=0.05)
+
+
+def test_vgg_is_neither_trained_nor_saved_with_a_perceptual_network():
+    network = perceptual()
+    assert network.weight_files == {"content_vgg": EMBEDDED}
+    joins = 4 * 256 + 4 * 8 + 2 * 4 + 8 * 512 + 8 * 16 + 2 * 8
+    assert size(network) == size(ContextEncoder(filters=4, bottleneck=8, residual=True)) + joins
+    saved = sum(tensor.numel() for name, tensor in network.state_dict().items() if name.startswith("joins."))
+    assert saved == joins + 2 * (4 + 8) + 2  # running means and variances, and a count of batches
+
+
+def test_a_perceptual_network_learns_what_to_look_for():
+    network, picture = perceptual().train(), torch.rand(2, 3, 128, 128)
+    for _ in range(2):  # in the first step only `add` sees a gradient, for it is still zero
+        network.zero_grad()
+        network(picture, hole(2)).square().mean().backward()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter -= parameter.grad
+    assert all(parameter.grad.abs().max() > 0 for parameter in network.joins.parameters())
+
+
+def test_a_perceptual_network_has_to_be_residual():
+    with pytest.raises(UserError, match=r"perceptual generator looks at a smooth filling: set residual=true"):
+        ContextEncoder(filters=4, bottleneck=8, perceptual=True)
+
+
 def test_paper_and_small_sizes():
     convolutions = 3 * 64 + 64 * 64 + 64 * 128 + 128 * 256 + 256 * 512  # the decoder has all but the 64 x 64
     weights = 16 * (2 * convolutions - 64 * 64 + 2 * 512 * 4000)
@@ -73,7 +132,7 @@ def test_paper_and_small_sizes():
     with torch.device("meta"):
         assert size(ContextEncoder()) == weights + normalisation
         assert round(size(ContextEncoder(filters=32, bottleneck=1024)) / 1e6, 1) == 9.8
-        shipped = ContextEncoder(filters=32, bottleneck=680, residual=True)
+    shipped = ContextEncoder(filters=32, bottleneck=680, residual=True, perceptual=True)
     assert sum(2 * tensor.numel() for tensor in shipped.state_dict().values()) < 15e6  # bytes, in float16
 
 
@@ -131,9 +190,9 @@ def test_a_fully_connected_layer_is_the_convolution_that_it_stands_for(kind, sid
         torch.testing.assert_close(own, expected)
 
 
-@pytest.mark.parametrize("residual", [True, False])
-def test_predictions_in_mixed_precision_are_finer_than_bfloat16(residual):
-    network = ContextEncoder(filters=4, bottleneck=8, residual=residual)
+@pytest.mark.parametrize(("residual", "perceptual"), [(False, False), (True, False), (True, True)])
+def test_predictions_in_mixed_precision_are_finer_than_bfloat16(residual, perceptual):
+    network = ContextEncoder(filters=4, bottleneck=8, residual=residual, perceptual=perceptual)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         prediction = network(torch.rand(2, 3, 128, 128), hole(2))
     assert prediction.dtype == torch.float32
