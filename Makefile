@@ -71,8 +71,11 @@ bench-training: setup  ## the speed of training and of reading pictures (DATA: t
 	$(BIN)/python -m experiments.training_speed.bench --data $(or $(DATA),../shared/data)/imagenet_sample
 
 .PHONY: starter
-starter: setup  ## train the network that ships (DATA: the folder that holds its four data sets)
-	$(BIN)/python -m inpaint.train +experiment=starter data.root=$(or $(DATA),../shared/data)
+starter: setup  ## train the network that ships; goes on after an interruption (DATA: the folder that holds its data sets)
+	$(BIN)/python -m inpaint.train +experiment=starter_base data.root=$(or $(DATA),../shared/data) \
+		hydra.run.dir=outputs/starter/base ckpt_path=last
+	$(BIN)/python -m inpaint.train +experiment=starter data.root=$(or $(DATA),../shared/data) \
+		hydra.run.dir=outputs/starter/perceptual ckpt_path=last
 
 # The tables, figures and ablations of the paper (experiments/README.md): `make alpha_sweep SIZE=small DATA=...`. What
 # has finished is not run again. DATA is a folder of data sets; without it, photographs that ship with scikit-image. MORE

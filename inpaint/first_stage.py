@@ -153,9 +153,9 @@ def build(state: dict[str, Tensor], path: Path) -> tuple[ContextEncoder, Float[T
             decoder_activation=nn.ReLU,
         )
     else:
-        generator = ContextEncoder(
-            len(first), len(inner), residual=first.shape[1] == 4, perceptual="joins.1.add.weight" in weights
-        )
+        residual = first.shape[1] == 4
+        perceptual = residual and "joins.1.add.weight" in weights
+        generator = ContextEncoder(len(first), len(inner), residual=residual, perceptual=perceptual)
     try:
         generator.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
         mean_colour = state["mean_colour"].float().reshape(3, 1, 1)

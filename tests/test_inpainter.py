@@ -278,6 +278,9 @@ def test_bad_first_stages(tmp_path):
     state["generator.decoder.0.0.weight"] = torch.ones(5, 5, 4, 4)
     save_file(state, tmp_path / "other.safetensors")
     refused(r"other\.safetensors holds another network.*decoder\.0\.0\.weight", tmp_path / "other.safetensors")
+    state = {f"generator.{k}": v for k, v in ContextEncoder(4, 8).state_dict().items()} | {"mean_colour": MEAN}
+    save_file(state | {"generator.joins.1.add.weight": torch.ones(4, 8, 1, 1)}, tmp_path / "joined.safetensors")
+    refused(r"joined\.safetensors holds another network.*joins\.1\.add\.weight", tmp_path / "joined.safetensors")
     (tmp_path / "text.png").write_text("hello")
     refused(r"text\.png is not a picture", tmp_path / "text.png")
     Image.fromarray(picture()).save(tmp_path / "large.png")

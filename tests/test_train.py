@@ -14,6 +14,8 @@ from omegaconf import OmegaConf
 
 from inpaint import train as entry
 from inpaint.configuration import CONF
+from inpaint.content.module import ContentGAN
+from inpaint.content.networks import ContextEncoder
 from inpaint.errors import UserError
 from inpaint.evaluation.metrics import measure
 from inpaint.images import read_picture, write_picture
@@ -78,10 +80,14 @@ def run(folder: Path, overrides: list[str]):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs(experiment, tmp_path):
     data = ["data=sample"]
-    if experiment == "starter":  # it names four folders of a root
+    if experiment.startswith("starter"):  # they name four folders of a root
         for i in range(12):
             write_picture(torch.rand(3, 130, 140), tmp_path / "pictures" / f"p{i}.png")
         data = [f"data.root={tmp_path / 'pictures'}", "data.folders=[.]", "data.split=[0.5,0.5,0]", "model.warm_up=0"]
+    if experiment == "starter":  # it goes on from the other
+        base = ContentGAN(ContextEncoder(4, 8, residual=True), None, torch.optim.Adam)
+        torch.save({"state_dict": base.state_dict()}, tmp_path / "base.ckpt")
+        data.append(f"model.weights={tmp_path / 'base.ckpt'}")
     metrics = run(tmp_path, [f"+experiment={experiment}", *data])
     cfg = OmegaConf.load(tmp_path / "config.yaml")
     assert cfg.name == experiment
@@ -93,6 +99,11 @@ def test_every_experiment_runs(experiment, tmp_path):
         assert results["pictures"] == 1
         expected = {"name", "pictures", "content", "seconds_per_picture", "confidence", "intervals"}
         assert set(results) == expected | ({"refined"} if refined else set())
+    if experiment == "starter":  # the other, as `make starter` runs it, is what it starts from
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            start = Path(compose("train", ["+experiment=starter"]).model.weights)
+        assert f"hydra.run.dir={start.parents[1]} " in (CONF.parent / "Makefile").read_text()
+        assert set(provenance["weights"]) == {"content", "content_vgg"}
     if refined:
         assert len(provenance["weights"]["vgg"]["sha256"]) == 64
         assert metrics["refinement/scale1/texture_after_epoch"] > 0

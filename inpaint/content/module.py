@@ -296,7 +296,7 @@ def load_weights(module: ContentGAN, path: str | Path) -> None:
     """Puts a checkpoint's generator and mean colour into `module`, which is all that predictions need.
 
     Only tensors and plain values are read (`weights_only`), so nothing in the file can name code to run. A perceptual
-    generator may start from one that is not: what joins it adds nothing at first.
+    generator that is still untrained may start from one that is not: what joins it adds nothing at first.
 
     Raises:
         UserError: the file is missing, is no checkpoint of a content network, or holds another architecture;

@@ -81,14 +81,14 @@ class ContextEncoder(nn.Module):
         for inputs, outputs in pairwise(widths):
             self.encoder.append(nn.Sequential(halve(inputs, outputs), nn.BatchNorm2d(outputs), encoder_activation()))
 
-        self.vgg: list[VGG] = []  # in a list, for it is no part of this network: not trained, averaged or saved with it
+        self.vgg: list[VGG] = []  # in a list, for it is no part of this network: not averaged or synchronised with it
         self.weight_files: dict[str, Path] = {}
         self.joins = nn.ModuleDict()
         if perceptual:
             self.vgg.append(load_vgg())
             self.weight_files = {"content_vgg": self.vgg[0].weight_files["vgg"]}
-            for i, (_, channels) in PERCEIVED.items():
-                self.joins[str(i)] = Join(widths[i], channels, encoder_activation)
+            for i, (_, seen) in PERCEIVED.items():
+                self.joins[str(i)] = Join(widths[i], seen, encoder_activation)
 
         if middle == "fully_connected":  # on 4 x 4 features a 4 x 4 convolution is just that
             between = [
@@ -104,9 +104,9 @@ class ContextEncoder(nn.Module):
         self.middle = nn.Sequential(*between, nn.BatchNorm2d(deep), decoder_activation())
 
         self.decoder = nn.ModuleList()
-        seen = widths[-2::-1] if residual else [0, 0, 0, 0]  # of the encoder's features
+        skipped = widths[-2::-1] if residual else [0, 0, 0, 0]  # of the encoder's features
         decoded = pairwise([deep, 4 * filters, 2 * filters, filters, 3])
-        for (inputs, outputs), beside in zip(decoded, seen, strict=True):
+        for (inputs, outputs), beside in zip(decoded, skipped, strict=True):
             end = [nn.Tanh()] if outputs == 3 else [nn.BatchNorm2d(outputs), decoder_activation()]
             self.decoder.append(nn.Sequential(double(inputs + beside, outputs), *end))
         self.apply(initialise)
@@ -143,7 +143,7 @@ class ContextEncoder(nn.Module):
 
     @torch.no_grad()
     def perceive(self, picture: Float[Tensor, "batch 3 128 128"]) -> dict[int, Float[Tensor, "batch _ _ _"]]:
-        """The features of VGG that join those of the encoder's layers 1 and 2 (`PERCEIVED`)."""
+        """The features of VGG that join those of the encoder's layers 1 and 2 (`PERCEIVED`), in what is fast there."""
         vgg, names = self.vgg[0].on(picture.device), [name for name, _ in PERCEIVED.values()]
         parts = [vgg(part, names) for part in picture.split(CHUNK)]
         return {i: torch.cat([part[name] for part in parts]) for i, (name, _) in PERCEIVED.items()}
@@ -153,19 +153,19 @@ class Join(nn.Module):
     """Adds to features what it finds in them and in VGG's of the same pixels; at first nothing.
 
     Args:
-        width: of the features.
-        channels: of VGG's.
+        channels: of the features.
+        seen: channels of VGG's.
         activation: makes the nonlinearity.
     """
 
-    def __init__(self, width: int, channels: int, activation: Activation) -> None:
+    def __init__(self, channels: int, seen: int, activation: Activation) -> None:
         super().__init__()
-        self.look = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), activation())
-        self.add = nn.Conv2d(2 * width, width, 1, bias=False)
+        self.look = nn.Sequential(nn.Conv2d(seen, channels, 1, bias=False), nn.BatchNorm2d(channels), activation())
+        self.add = nn.Conv2d(2 * channels, channels, 1, bias=False)
 
     def forward(
-        self, features: Float[Tensor, "batch width height width_"], phi: Float[Tensor, "batch channels height width_"]
-    ) -> Float[Tensor, "batch width height width_"]:
+        self, features: Float[Tensor, "batch channels height width"], phi: Float[Tensor, "batch seen height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
         return features + self.add(torch.cat([features, self.look(phi.to(features.dtype))], 1))
 
 

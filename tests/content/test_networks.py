@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from inpaint.content.networks import CHUNK, ChannelWise, ContextEncoder, Discriminator, Gather, Spread
+from inpaint.content.networks import CHUNK, ChannelWise, ContextEncoder, Discriminator, Gather, Join, Spread
 from inpaint.errors import UserError
 from inpaint.images import diffuse, middle
-from inpaint.vgg import EMBEDDED, load_vgg
+from inpaint.vgg import EMBEDDED, VGG, load_vgg
 
 
 @pytest.fixture(autouse=True)
@@ -100,13 +100,21 @@ def test_a_perceptual_network_sees_vgg_s_features_of_the_smooth_filling(monkeypa
         torch.testing.assert_close(perceive(shown[0])[i], expected[name], atol=0.05, rtol=0.05)
 
 
-def test_vgg_is_neither_trained_nor_saved_with_a_perceptual_network():
-    network = perceptual()
+def test_vgg_is_no_part_of_a_perceptual_network():
+    network, plain = perceptual(), ContextEncoder(filters=4, bottleneck=8, residual=True)
+    assert not any(isinstance(module, VGG) for module in network.modules())
+    own = {name for name in network.state_dict() if not name.startswith("joins.")}
+    assert own == plain.state_dict().keys()
     assert network.weight_files == {"content_vgg": EMBEDDED}
     joins = 4 * 256 + 4 * 8 + 2 * 4 + 8 * 512 + 8 * 16 + 2 * 8
-    assert size(network) == size(ContextEncoder(filters=4, bottleneck=8, residual=True)) + joins
-    saved = sum(tensor.numel() for name, tensor in network.state_dict().items() if name.startswith("joins."))
-    assert saved == joins + 2 * (4 + 8) + 2  # running means and variances, and a count of batches
+    assert size(network) == size(plain) + joins
+
+
+def test_what_vgg_sees_joins_in_any_precision():
+    join = Join(channels=4, seen=6, activation=nn.ELU).eval()
+    features, phi = torch.rand(1, 4, 8, 8), torch.rand(1, 6, 8, 8)
+    expected = features + join.add(torch.cat([features, join.look(phi)], 1))
+    torch.testing.assert_close(join(features, phi.bfloat16()), expected, atol=0.01, rtol=0)
 
 
 def test_a_perceptual_network_learns_what_to_look_for():
@@ -193,6 +201,8 @@ def test_a_fully_connected_layer_is_the_convolution_that_it_stands_for(kind, sid
 @pytest.mark.parametrize(("residual", "perceptual"), [(False, False), (True, False), (True, True)])
 def test_predictions_in_mixed_precision_are_finer_than_bfloat16(residual, perceptual):
     network = ContextEncoder(filters=4, bottleneck=8, residual=residual, perceptual=perceptual)
+    for join in network.joins.values():
+        nn.init.normal_(join.add.weight)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         prediction = network(torch.rand(2, 3, 128, 128), hole(2))
     assert prediction.dtype == torch.float32

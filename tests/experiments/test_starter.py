@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from experiments.starter import score
-from experiments.starter.export import export
+from experiments.starter.export import export, halved
 from inpaint.content.module import ContentGAN
 from inpaint.content.networks import ContextEncoder, read_state
 from inpaint.images import write_picture
@@ -31,6 +31,14 @@ def test_export_keeps_what_predictions_need(exported):
     picture, mask = torch.rand(1, 3, 128, 128), torch.zeros(1, 1, 128, 128)
     mask[..., 36:92, 36:92] = 1
     torch.testing.assert_close(again.eval()(picture, mask), module.eval()(picture, mask), atol=1e-2, rtol=0)
+
+
+def test_what_float16_cannot_hold_stays_as_it_is():
+    large = torch.tensor([0.1, 1e5])
+    assert halved("look.1.running_var", torch.tensor([0.1, 65504.0])).dtype == torch.float16
+    assert torch.equal(halved("look.1.running_var", large), large)
+    assert halved("look.0.weight", large).isinf().any()  # a network that diverged: `export` stops
+    assert halved("look.1.num_batches_tracked", torch.tensor(3)).dtype == torch.int64
 
 
 def test_scores(exported, tmp_path, monkeypatch, capsys):
