@@ -71,7 +71,7 @@ bench-training: setup  ## the speed of training and of reading pictures (DATA: t
 	$(BIN)/python -m experiments.training_speed.bench --data $(or $(DATA),../shared/data)/imagenet_sample
 
 .PHONY: starter
-starter: setup  ## train the network that ships; goes on after an interruption (DATA: the folder that holds its data sets)
+starter: setup  ## train the network that ships, in two hours; goes on after an interruption (DATA: the folder that holds its data sets)
 	$(BIN)/python -m inpaint.train +experiment=starter_base data.root=$(or $(DATA),../shared/data) \
 		hydra.run.dir=outputs/starter/base ckpt_path=last
 	$(BIN)/python -m inpaint.train +experiment=starter data.root=$(or $(DATA),../shared/data) \

@@ -532,9 +532,9 @@ def checked_mask(
             "a mask must have the size of the photo, seen upright."
         )
     if not marked.any():
-        raise UserError(f"{name} is empty: paint what is to be removed white (or use --invert).")
+        raise UserError(f"{name} is empty: paint what is to be removed white (or add or drop --invert).")
     if marked.all():
-        raise UserError(f"{name} marks the whole photo, so nothing is left to fill from: mark less (or use --invert).")
+        raise UserError(f"{name} marks the whole photo, so nothing is left: mark less (or add or drop --invert).")
     return marked
 
 
