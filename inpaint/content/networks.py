@@ -55,9 +55,6 @@ class ContextEncoder(nn.Module):
 
     Raises:
         UserError: `middle` names neither; a perceptual network that is not residual.
-
-    Attributes:
-        weight_files: what it reads that is not its own: the file of VGG's weights, if it is perceptual.
     """
 
     def __init__(
@@ -82,11 +79,9 @@ class ContextEncoder(nn.Module):
             self.encoder.append(nn.Sequential(halve(inputs, outputs), nn.BatchNorm2d(outputs), encoder_activation()))
 
         self.vgg: list[VGG] = []  # in a list, for it is no part of this network: not averaged or synchronised with it
-        self.weight_files: dict[str, Path] = {}
         self.joins = nn.ModuleDict()
         if perceptual:
             self.vgg.append(load_vgg())
-            self.weight_files = {"content_vgg": self.vgg[0].weight_files["vgg"]}
             for i, (_, seen) in PERCEIVED.items():
                 self.joins[str(i)] = Join(widths[i], seen, encoder_activation)
 
@@ -140,6 +135,11 @@ class ContextEncoder(nn.Module):
             h = layer(torch.cat([h, beside], 1) if self.residual else h)
         # in the picture's precision: in bfloat16 (h + 1) / 2 would have no more than 8 bits
         return central(start) + central(mask) * h if self.residual else (h.to(picture.dtype) + 1) / 2
+
+    @property
+    def weight_files(self) -> dict[str, Path]:
+        """What it reads that is not its own: the file of VGG's weights, if it is perceptual."""
+        return {"content_vgg": self.vgg[0].weight_files["vgg"]} if self.vgg else {}
 
     @torch.no_grad()
     def perceive(self, picture: Float[Tensor, "batch 3 128 128"]) -> dict[int, Float[Tensor, "batch _ _ _"]]:
