@@ -7,15 +7,15 @@ from pathlib import Path
 
 from inpaint.inpainter import Inpainter
 
-# environment variables: a file, and numbers of photos
+# environment variables: a file, the number of a photo, how many photos have begun
 LOG, VICTIM, ENDLESS = "LOG_OF_TESTS", "VICTIM_OF_TESTS", "ENDLESS_OF_TESTS"
 
 
 class Logged(Inpainter):
     """Writes `began|filled PROCESS NUMBER` for each photo; its number is the value of its first pixel.
 
-    The first process to fill the victim is killed on the way (SIGKILL: it can do nothing about it); the endless photo
-    takes ten minutes.
+    The first process to fill the victim is killed on the way (SIGKILL: it can do nothing about it). The photo that is
+    the ENDLESS-th to begin, whichever that is, takes minutes.
     """
 
     def fill_photo(self, photo, marked, *, progress=None, **options):
@@ -24,11 +24,12 @@ class Logged(Inpainter):
         def on_the_way(share):
             if str(number) == os.environ.get(VICTIM) and log().count(f" {number}\n") == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if str(number) == os.environ.get(ENDLESS):
-                time.sleep(600)
+            if endless:
+                time.sleep(120)
             progress(share)
 
         tell(f"began {os.getpid()} {number}")
+        endless = str(log().count("began")) == os.environ.get(ENDLESS)
         result = super().fill_photo(photo, marked, progress=on_the_way, **options)
         tell(f"filled {os.getpid()} {number}")
         return result

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,10 @@ def run(net):
     return call
 
 
+def name_of(number):
+    return f"{'ab'[number % 2]}/photo {number // 2}.png"
+
+
 @pytest.fixture
 def archive(tmp_path):
     """A list of six photos in two folders; the first pixel of each is its number."""
@@ -47,7 +52,7 @@ def archive(tmp_path):
     for number in range(6):
         pixels = picture()
         pixels[0, 0] = number
-        path = tmp_path / "ab"[number % 2] / f"photo {number // 2}.png"
+        path = tmp_path / name_of(number)
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(path)
         lines.append(f"{path.relative_to(tmp_path)}, masks/disc.png")
@@ -169,13 +174,15 @@ def ray(archive, monkeypatch):
     return module
 
 
-def interrupt_at(monkeypatch, beginning):
-    """Ctrl-C as soon as a line that begins so is told."""
+def interrupt_at(monkeypatch, beginning, begun=0):
+    """Ctrl-C as soon as a line that begins so is told and so many photos have begun."""
     say = command.say
 
     def interrupt(line):
         say(line)
         if line.startswith(beginning):
+            while begun > logged.log().count("began"):
+                time.sleep(0.01)
             signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where tests run in the background
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -204,7 +211,7 @@ def test_two_processes_of_which_one_is_killed(run, archive, ray, monkeypatch):
     killed, again = (process for what, process, number in lines if (what, number) == ("began", "2"))
     assert killed != again
     written = [Path(entry["output"]).relative_to(out) for entry in json.loads(report.read_text())["photos"]]
-    assert [str(path) for path in written] == [f"{'ab'[n % 2]}/photo {n // 2}.png" for n in (0, 2, 3, 4, 5)]
+    assert [str(path) for path in written] == [name_of(number) for number in (0, 2, 3, 4, 5)]
     found, expected = pixels(out), pixels(here)
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
@@ -212,14 +219,15 @@ def test_two_processes_of_which_one_is_killed(run, archive, ray, monkeypatch):
 
 def test_ctrl_c_while_a_process_works(run, archive, ray, monkeypatch):
     out = archive.parent / "out"
-    interrupt_at(monkeypatch, "[1/6]")
-    monkeypatch.setenv(logged.ENDLESS, "1")
+    interrupt_at(monkeypatch, "[1/6]", begun=2)
+    monkeypatch.setenv(logged.ENDLESS, "2")
     result = run(archive, "-o", out, "--engine", "ray", "--workers", 1)
     assert result.exit_code == 130, result.stderr
     assert "Interrupted: what is finished stays" in result.stderr
     assert "1 filled, 0 skipped, 0 failed" in result.stderr
     assert not ray.is_initialized()
-    assert files(out) == ["a/photo 0.png"]  # nothing half-written
+    first = int(logged.log().split()[2])  # Ray's tasks have no order
+    assert files(out) == [name_of(first)]  # nothing half-written
     monkeypatch.undo()
 
     result = run(archive, "-o", out)
