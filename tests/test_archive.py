@@ -170,6 +170,7 @@ def ray(archive, monkeypatch):
     module = pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv(logged.LOG, str(archive.parent / "log"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else whatever this machine does beside the tests comes first
     monkeypatch.setattr(inpainter, "Inpainter", logged.Logged)
     return module
 
