@@ -126,7 +126,8 @@ def first_stage(content: str | Path | None = None, max_pixels: int = MAX_PIXELS)
         return Network(STARTER)
     path = Path(content)
     if not path.is_file():
-        raise UserError(f"There is no first stage {str(content)!r}: choose {CHOICES}.")
+        missing = f"{path} does not exist" if path.suffix else f"There is no first stage {str(content)!r}"
+        raise UserError(f"{missing}: choose {CHOICES}.")
     return Network(path) if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".safetensors") else Given(path, max_pixels)
 
 
