@@ -23,6 +23,7 @@ from inpaint.errors import Interrupted, UserError, first_line
 from inpaint.images import atomic
 from inpaint.logging_csv import CSVLog
 from inpaint.processes import gather
+from inpaint.weights import read_weights
 
 log = logging.getLogger(__name__)
 
@@ -251,9 +252,9 @@ def read(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:  # torch does not look at the check sums
                 raise ValueError(f"{damaged} in it is damaged")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign file makes the unpickler raise almost anything
-        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {first_line(error)}") from None
+    except Exception as error:  # a damaged file makes it raise almost anything
+        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {first_line(error)}.") from None
+    checkpoint = read_weights(path)
     wanted = {"state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers", "pytorch-lightning_version"}
     if not isinstance(checkpoint, dict) or not wanted <= checkpoint.keys():
         raise UserError(f"{path} is no checkpoint of a training, and cannot be resumed from.")

@@ -8,11 +8,11 @@ from typing import NamedTuple, Self
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from inpaint.errors import UserError
 from inpaint.precision import fast_dtype
+from inpaint.weights import read_weights
 
 EMBEDDED = Path(str(files("inpaint.assets") / "vgg16_relu4_2_fp16.safetensors"))
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions a block
@@ -149,7 +149,7 @@ def load_vgg(weights: str | Path = "embedded") -> VGG:
         UserError: the file is missing, is no state dict, or is that of another network; the download failed.
     """
     if str(weights) == "embedded":
-        vgg = VGG(load_file(EMBEDDED), "vgg16", (123.68 / 255, 116.779 / 255, 103.939 / 255))
+        vgg = VGG(read_weights(EMBEDDED), "vgg16", (123.68 / 255, 116.779 / 255, 103.939 / 255))
         vgg.weight_files = {"vgg": EMBEDDED}
         return vgg
     if str(weights) == "vgg19":
@@ -167,14 +167,7 @@ def load_vgg(weights: str | Path = "embedded") -> VGG:
         path = Path(weights)
         if not path.is_file():
             raise UserError(f"There are no VGG-19 weights at {path}: give a file, or use weights=embedded.")
-        try:
-            if path.suffix == ".safetensors":
-                state = load_file(path)
-            else:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{path} cannot be read as weights: {reason}") from None
+        state = read_weights(path)
     vgg = VGG(state, "vgg19", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     vgg.weight_files = {"vgg": path}
     return vgg

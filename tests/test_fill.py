@@ -267,7 +267,10 @@ BOX = ("--box", "10,10,30,30")
         (["photo.png", *BOX, "--seed", str(2**70)], f"seed is {2**70}"),
         (["photo.png", *BOX, "--content", "missing.ckpt"], "missing.ckpt does not exist: choose starter"),
         (["photo.png", *BOX, "--content", "tellea"], "There is no first stage 'tellea': choose starter"),
-        (["photo.png", *BOX, "--content", "code.ckpt"], "cannot be read as a checkpoint"),
+        (
+            ["photo.png", *BOX, "--content", "code.ckpt"],
+            "code.ckpt cannot be read as a checkpoint of tensors: it is damaged, or holds more than",
+        ),
         (["photo.png", *BOX, "--content", "other.safetensors"], "other.safetensors holds no content network"),
         (["photo.png", *BOX, "--content", "bomb.png"], "bomb.png declares"),
         (["photo.png", *BOX, "--content", "large_mask.png"], "must have the photo's size"),

@@ -54,7 +54,7 @@ def test_weights_that_cannot_be_used(tmp_path):
     with pytest.raises(UserError, match=r"no VGG-19 weights at .*missing\.pth"):
         load_vgg(tmp_path / "missing.pth")
     (tmp_path / "noise.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"noise\.pth cannot be read as weights"):
+    with pytest.raises(UserError, match=r"noise\.pth cannot be read as a checkpoint of tensors: it is damaged"):
         load_vgg(tmp_path / "noise.pth")
     other = tiny_weights()
     other["features.2.weight"] = torch.zeros(64, 64, 5, 5)

@@ -10,18 +10,18 @@ from functools import partial
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from inpaint.errors import UserError
 from inpaint.images import diffuse
 from inpaint.images import middle as central
 from inpaint.vgg import VGG, load_vgg
+from inpaint.weights import read_weights
 
 STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
 
@@ -242,22 +242,14 @@ def initialise(layer: nn.Module) -> None:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a trained content network: `generator.*` and `mean_colour`, from a checkpoint or .safetensors.
 
-    Only tensors and plain values are read, so nothing in the file can name code to run.
-
     Raises:
         UserError: the file cannot be read, or holds none.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist: give the path of a content network's checkpoint.")
-    try:
-        if path.suffix.lower() == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict") if isinstance(state, dict) else None
-    except Exception as error:  # a damaged or foreign file makes the unpickler raise almost anything
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UserError(f"{path} cannot be read as a checkpoint of tensors: {reason}") from None
+    state = read_weights(path)
+    if path.suffix.lower() != ".safetensors":
+        state = state.get("state_dict") if isinstance(state, dict) else None
     state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
     if "mean_colour" not in state or not any(name.startswith("generator.") for name in state):
         raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")

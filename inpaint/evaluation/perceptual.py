@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.errors import UserError
+from inpaint.weights import read_weights
 
 ALEXNET = "torchvision's AlexNet (alexnet-owt-7be5be79.pth)"
 INCEPTION = "torch-fidelity's Inception (weights-inception-2015-12-05-6726825d.pth)"
@@ -95,8 +96,8 @@ def _read(path: str | Path, key: str, what: str) -> Any:
     if not Path(path).is_file():
         raise UserError(f"There is no file {path}: {key} is the path of {what}, downloaded beforehand.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a file that is no checkpoint makes the unpickler raise almost anything
+        return read_weights(Path(path))
+    except UserError:
         raise _other(path, key, what) from None
 
 
