@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from inpaint.errors import UserError
-from inpaint.logging_wandb import has_key
+from inpaint.runs.wandb_log import has_key
 
 SCALES = 3  # of the refinement's presets
 TERMS = ("content", "texture", "tv")

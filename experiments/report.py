@@ -22,7 +22,7 @@ from PIL import Image
 from experiments.removal.removal import save_jpeg
 from inpaint.errors import UserError
 from inpaint.evaluation.comparison import compare, read_jobs, shortcomings
-from inpaint.images import atomic
+from inpaint.files import atomic
 
 HERE = Path(__file__).parent
 ORDER = (  # of the chapters in RESULTS.md, and of make reproduce

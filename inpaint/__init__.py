@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inpaint.inpainter import Inpainter
+    from inpaint.photo.inpainter import Inpainter
 
 __all__ = ["Inpainter"]
 
@@ -11,7 +11,7 @@ __all__ = ["Inpainter"]
 def __getattr__(name: str) -> Any:
     """`from inpaint import Inpainter`, without `import inpaint` importing torch."""
     if name == "Inpainter":
-        from inpaint.inpainter import Inpainter
+        from inpaint.photo.inpainter import Inpainter
 
         return Inpainter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inpaint.errors import UserError
+from inpaint.files import read_weights
 from inpaint.precision import fast_dtype
-from inpaint.weights import read_weights
 
 EMBEDDED = Path(str(files("inpaint.assets") / "vgg16_relu4_2_fp16.safetensors"))
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions a block

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from inpaint.inpainter import Inpainter
+from inpaint.photo.inpainter import Inpainter
 
 # environment variables: a file, the number of a photo, how many photos have begun
 LOG, VICTIM, ENDLESS = "LOG_OF_TESTS", "VICTIM_OF_TESTS", "ENDLESS_OF_TESTS"

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from inpaint import train as entry
 from inpaint.precision import fast_training
-from tests.test_train import composed
+from inpaint.train import run as entry
+from tests.train.test_train import composed
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bf16-mixed"), (False, "32-true")])

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from inpaint.content.module import ContentGAN
 from inpaint.content.networks import ContextEncoder, Discriminator
-from inpaint.data.datamodules import Sample
 from inpaint.data.masks import centre_square, free_form
+from inpaint.data.sets import Sample
 
 BATCH = 8
 

@@ -19,7 +19,7 @@ from experiments.refinement_choices.choices import shown
 from experiments.removal.removal import save_jpeg
 from inpaint.errors import UserError
 from inpaint.evaluation.gallery import gallery
-from inpaint.images import read_picture
+from inpaint.imaging.reading import read_picture
 
 SIDE = 150  # pixels of a picture
 HEADINGS = {"input": "hole", "content": "content network", "refined": "refined", "truth": "truth"}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from experiments.refinement_choices.choices import load, shown
 from inpaint.evaluation.gallery import gallery
-from inpaint.images import read_picture, write_picture
+from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.refinement.pyramid import refine
 from inpaint.vgg import load_vgg
 

@@ -19,10 +19,13 @@ from torch import Tensor
 
 from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
-from inpaint.first_stage import first_stage
-from inpaint.images import atomic, composite, read_picture, resize, resize_masked, write_picture
-from inpaint.refinement.pyramid import Settings, refine
-from inpaint.removal import Window
+from inpaint.files import atomic
+from inpaint.imaging.pixels import composite, resize, resize_masked
+from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.photo.first_stage import first_stage
+from inpaint.photo.windows import Window
+from inpaint.refinement.pyramid import refine
+from inpaint.refinement.settings import Settings
 from inpaint.vgg import VGG, load_vgg
 
 HERE = Path(__file__).parent

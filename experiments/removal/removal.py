@@ -26,9 +26,9 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from inpaint.baselines.filling import LOADERS, Filler
+from inpaint.classical.filling import LOADERS, Filler
 from inpaint.errors import UserError
-from inpaint.images import atomic
+from inpaint.files import atomic
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -47,7 +47,7 @@ Result = dict[str, float]
 
 
 def ours() -> Filler:
-    from inpaint.inpainter import Inpainter
+    from inpaint.photo.inpainter import Inpainter
 
     return lambda photo, mask: np.asarray(Inpainter().fill(photo, mask, dilate=0))
 

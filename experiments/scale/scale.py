@@ -15,13 +15,15 @@ import torch
 from PIL import Image
 
 from experiments.speed.bench import problem
-from inpaint.archive import Entry, Job, Options
-from inpaint.cluster import LOCAL, fill_on_ray
-from inpaint.fill import one_by_one
-from inpaint.images import composite, resize, resize_masked, write_picture
-from inpaint.inpainter import Inpainter
-from inpaint.provenance import peak_memory
-from inpaint.refinement.pyramid import Scale, Settings
+from inpaint.fill.cluster import LOCAL, fill_on_ray
+from inpaint.fill.jobs import Entry, Job, Options
+from inpaint.fill.run import one_by_one
+from inpaint.imaging.pixels import composite, resize, resize_masked
+from inpaint.imaging.reading import write_picture
+from inpaint.photo.inpainter import Inpainter
+from inpaint.refinement.scale import Scale
+from inpaint.refinement.settings import Settings
+from inpaint.runs.provenance import peak_memory
 from inpaint.vgg import load_vgg
 
 MILLION = 1_000_000

@@ -19,10 +19,13 @@ import skimage
 import torch
 from torch import Tensor
 
-from inpaint.images import read_picture, resize, resize_masked, write_picture
-from inpaint.provenance import peak_memory
+from inpaint.imaging.pixels import resize, resize_masked
+from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.refinement.optimise import LBFGS
-from inpaint.refinement.pyramid import Scale, Settings, refine
+from inpaint.refinement.pyramid import refine
+from inpaint.refinement.scale import Scale
+from inpaint.refinement.settings import Settings
+from inpaint.runs.provenance import peak_memory
 from inpaint.vgg import VGG, load_vgg
 
 REFERENCE = Path("../shared/reference")

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from inpaint.content.networks import STARTER, read_state
-from inpaint.images import atomic
+from inpaint.content.weights import STARTER, read_state
+from inpaint.files import atomic
 
 
 def export(checkpoint: Path, out: Path = STARTER) -> None:

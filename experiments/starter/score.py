@@ -19,9 +19,10 @@ from inpaint.content.losses import hole_errors
 from inpaint.data.masks import centre_square, free_form, hole_generator, random_blocks
 from inpaint.data.pictures import centre_crop
 from inpaint.evaluation.gallery import gallery
-from inpaint.first_stage import FirstStage, first_stage
-from inpaint.images import composite, read_picture
-from inpaint.removal import Window
+from inpaint.imaging.pixels import composite
+from inpaint.imaging.reading import read_picture
+from inpaint.photo.first_stage import FirstStage, first_stage
+from inpaint.photo.windows import Window
 
 SETS = {
     "ImageNet sample, val": ("imagenet_sample/val", "*/*.JPEG"),

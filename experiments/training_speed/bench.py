@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from inpaint.configuration import CONF
 from inpaint.content.losses import reconstruction, takes_for_fake, takes_for_real
 from inpaint.content.networks import ContextEncoder, Discriminator
-from inpaint.data.datamodules import PictureDataModule
+from inpaint.data.datamodule import PictureDataModule
 from inpaint.data.resize import resize_one
-from inpaint.images import composite, middle
-from inpaint.train import build
+from inpaint.files import CONF
+from inpaint.imaging.pixels import composite, middle
+from inpaint.train.run import build
 
 PARTS = ("lightning", "settings", "quality", "reading")
 BATCHES = 8  # different ones, kept in memory

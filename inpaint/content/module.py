@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from inpaint.content.losses import hole_errors, reconstruction, takes_for_fake, takes_for_real
-from inpaint.content.networks import SIDE, STARTER, read_state
+from inpaint.content.networks import SIDE
+from inpaint.content.weights import STARTER, load_weights, same_shapes
 from inpaint.errors import UserError
-from inpaint.images import composite, middle, resize, resize_masked
+from inpaint.imaging.pixels import composite, middle, resize, resize_masked
 
 log = logging.getLogger(__name__)
-
 COLLAPSE = 500
 """Batches in a row on which a discriminator that is always right has won for good."""
-
 DIVERGED = 100.0
 """A loss of the discriminator, in nats: a mean logit that far on the wrong side has left all that sigmoids resolve."""
-
 Batch = dict[str, Any]
 
 
@@ -290,50 +288,6 @@ class ContentGAN(pl.LightningModule):
         if not all(math.isfinite(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups):
             raise UserError("A learning rate is not finite: see optimizer_g and optimizer_d.")
         return optimizers, schedulers
-
-
-def load_weights(module: ContentGAN, path: str | Path) -> None:
-    """Puts a checkpoint's generator and mean colour into `module`, which is all that predictions need.
-
-    Only tensors and plain values are read (`weights_only`), so nothing in the file can name code to run. A perceptual
-    generator that is still untrained may start from one that is not: what joins it adds nothing at first.
-
-    Raises:
-        UserError: the file is missing, is no checkpoint of a content network, or holds another architecture;
-            `module` is then unchanged.
-    """
-    found = {name: value for name, value in read_state(Path(path)).items() if is_content(name)}
-    own = {name: value for name, value in module.state_dict().items() if is_content(name)}
-    if not any(is_join(name) for name in found):
-        own = {name: value for name, value in own.items() if not is_join(name)}
-    same_shapes(own, found, str(path))
-    module.load_state_dict(found, strict=False)
-
-
-def same_shapes(own: Mapping[str, Any], found: Mapping[str, Any], source: str) -> None:
-    """Raises a UserError at the first tensor that the two sets of weights do not share."""
-    for name in [*own, *found]:
-        here, there = describe(own.get(name)), describe(found.get(name))
-        if here != there:
-            raise UserError(
-                f"{source} holds another content network: {name} is {there} there and {here} here; "
-                "set the model's options to those of its training."
-            )
-
-
-def is_content(name: str) -> bool:
-    """Whether a tensor of a ContentGAN is needed to predict."""
-    return name.startswith("generator.") or name == "mean_colour"
-
-
-def is_join(name: str) -> bool:
-    """Whether a tensor belongs to what joins VGG's features to a perceptual generator's."""
-    return name.startswith("generator.joins.")
-
-
-def describe(value: Any) -> str:
-    """A tensor's shape in words, for comparison and for messages."""
-    return " x ".join(map(str, value.shape)) or "a number" if isinstance(value, Tensor) else "missing"
 
 
 def as_list(one_or_more: Any) -> list[Any]:

@@ -7,7 +7,6 @@ leaky ReLU an ELU. That code zeroes the biases of its convolutions before every 
 
 from collections.abc import Callable
 from functools import partial
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -18,20 +17,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inpaint.errors import UserError
-from inpaint.images import diffuse
-from inpaint.images import middle as central
+from inpaint.imaging.pixels import middle as central
+from inpaint.imaging.smooth import diffuse
 from inpaint.vgg import VGG, load_vgg
-from inpaint.weights import read_weights
-
-STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
 
 SIDE = 128  # of the pictures that the content network sees
 RIM = 4  # known pixels around the middle that a smooth filling is made from
 PERCEIVED = {1: ("relu3_1", 256), 2: ("relu4_2", 512)}  # layer of the encoder: that of VGG, as large, and its channels
 CHUNK = 8  # pictures that go through VGG at a time: its first layers are large, and a processor's cache is not
-
 Activation = Callable[[], nn.Module]
-
 halve = partial(nn.Conv2d, kernel_size=4, stride=2, padding=1, bias=False)
 double = partial(nn.ConvTranspose2d, kernel_size=4, stride=2, padding=1, bias=False)
 
@@ -237,20 +231,3 @@ def initialise(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
     elif isinstance(layer, Join):  # comes after its parts
         nn.init.zeros_(layer.add.weight)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a trained content network: `generator.*` and `mean_colour`, from a checkpoint or .safetensors.
-
-    Raises:
-        UserError: the file cannot be read, or holds none.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: give the path of a content network's checkpoint.")
-    state = read_weights(path)
-    if path.suffix.lower() != ".safetensors":
-        state = state.get("state_dict") if isinstance(state, dict) else None
-    state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
-    if "mean_colour" not in state or not any(name.startswith("generator.") for name in state):
-        raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
-    return state

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.images import middle
+from inpaint.imaging.pixels import middle
 
 Hole = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "1 height width"]]
 

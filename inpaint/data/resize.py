@@ -14,9 +14,11 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from inpaint.data.datamodules import pictures_under
+from inpaint.data.listing import pictures_under
 from inpaint.errors import UserError
-from inpaint.images import atomic, read_pixels, resize, write_picture
+from inpaint.files import atomic
+from inpaint.imaging.pixels import resize
+from inpaint.imaging.reading import read_pixels, write_picture
 
 
 def resize_one(name: str, source: Path, target: Path, side: int) -> str | None:

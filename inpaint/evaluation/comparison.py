@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from inpaint import jobs
 from inpaint.errors import UserError
 from inpaint.evaluation.gallery import gallery
-from inpaint.evaluation.results import COLUMNS, MEASURES, STAGES
 from inpaint.evaluation.statistics import Interval, bootstrap, paired
-from inpaint.images import atomic, middle, read_picture, write_picture
+from inpaint.evaluation.table import COLUMNS, MEASURES, STAGES
+from inpaint.files import atomic
+from inpaint.imaging.pixels import middle
+from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.runs import records
 
 SHOWN = ("hole_l1", "hole_l2", "hole_psnr", "hole_ssim", "sharpness", "seam")  # the measures in summary.md
 Values = dict[str, dict[str, float]]  # a picture's id -> a measure's name -> its value
@@ -27,7 +29,7 @@ class Job(NamedTuple):
     """One job of the sweep: its folder, its record, what sets it apart from the others, its metrics.csv."""
 
     folder: Path
-    record: jobs.Record
+    record: records.Record
     label: str
     values: Values
 
@@ -118,7 +120,7 @@ def compare(folder: Path, pictures: int = 8, closeups: bool = False, worst: bool
 def read_jobs(folder: Path) -> list[Job]:
     """The jobs of a sweep that have begun, by number."""
     folders = sorted((path for path in folder.glob("[0-9]*") if path.name.isdigit()), key=lambda path: int(path.name))
-    found = [(path, record) for path in folders if (record := jobs.read(path))]
+    found = [(path, record) for path in folders if (record := records.read(path))]
     names = labels([record.overrides for _, record in found])
     return [
         Job(path, record, name or f"job {path.name}", _values(path / "metrics.csv"))

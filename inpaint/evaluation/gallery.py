@@ -7,7 +7,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from inpaint.images import resize, to_tensor
+from inpaint.imaging.pixels import resize
+from inpaint.imaging.reading import to_tensor
 
 GAP = 4
 HEADING = 24  # height of the line of headings, in pixels

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.weights import read_weights
+from inpaint.files import read_weights
 
 ALEXNET = "torchvision's AlexNet (alexnet-owt-7be5be79.pth)"
 INCEPTION = "torch-fidelity's Inception (weights-inception-2015-12-05-6726825d.pth)"

@@ -2,9 +2,8 @@
 
 import csv
 import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,28 +20,23 @@ from inpaint.errors import UserError
 from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.metrics import measure, seam_ratio, sharpness_ratio
 from inpaint.evaluation.perceptual import frechet_distance, load_inception, load_lpips
-from inpaint.evaluation.progress import Progress, evaluation_key
-from inpaint.evaluation.statistics import bootstrap
-from inpaint.images import atomic, read_picture, write_picture
-from inpaint.processes import gather
-
-STAGES = {"content": "content", "refined": "refinement"}  # a stage's key in the results -> in the loggers
-COLUMNS = {"input": "input", "content": "content network", "refined": "refined", "truth": "truth"}
-MEASURES = {  # a measure's key -> how the printed table names it
-    "hole_l1": "L1 in the hole, %",
-    "hole_l2": "L2 in the hole, %",
-    "hole_psnr": "PSNR in the hole, dB",
-    "hole_ssim": "SSIM in the hole",
-    "whole_l1": "L1 of the whole, %",
-    "whole_l2": "L2 of the whole, %",
-    "whole_psnr": "PSNR of the whole, dB",
-    "whole_ssim": "SSIM of the whole",
-    "whole_lpips": "LPIPS of the whole",
-    "sharpness": "sharpness, hole / around it",
-    "seam": "steps, border / surroundings",
-    "fid": "FID",
-}
-CONFIDENCE = 0.95  # of the intervals beside the means
+from inpaint.evaluation.resume import Progress, evaluation_key
+from inpaint.evaluation.table import (
+    COLUMNS,
+    CONFIDENCE,
+    MEASURES,
+    STAGES,
+    _cell,
+    _nulls,
+    _shown,
+    _stages,
+    flat,
+    merge,
+    summary,
+)
+from inpaint.files import atomic
+from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.runs.processes import gather
 
 
 class Results(pl.Callback):
@@ -239,92 +233,6 @@ class Results(pl.Callback):
         return self.folder / "pictures" / picture_id / f"{key}.png"
 
 
-class Panel(pl.Callback):
-    """After every validation, the first pictures: input, prediction and truth side by side.
-
-    Written to `<folder>/panels/epoch_NNN.png` and logged to W&B. The pictures are the first `pictures` of the
-    validation set (in the main process), the same every time; the prediction is `pl_module(picture, mask)`.
-
-    Raises:
-        UserError: `pictures` is negative or no whole number.
-    """
-
-    def __init__(self, folder: str | Path, pictures: int = 8) -> None:
-        if not isinstance(pictures, int) or pictures < 0:
-            raise UserError(f"callbacks.panel.pictures is {pictures}, but must be a whole number of at least 0.")
-        self.folder = Path(folder) / "panels"
-        self.pictures = pictures
-        self.shown: list[tuple[Tensor, Tensor]] = []  # pictures and masks of a batch
-
-    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.shown = []
-
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        wanted = self.pictures - sum(len(pictures) for pictures, _ in self.shown)
-        if wanted > 0 and trainer.is_global_zero:
-            self.shown.append((batch["picture"][:wanted], batch["mask"][:wanted]))
-
-    @torch.no_grad()
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self.shown or trainer.sanity_checking:
-            return
-        rows = []
-        for pictures, masks in self.shown:
-            inputs = pictures * (1 - masks) + masks  # the hole in white, as in the paper's figures
-            rows += [list(row) for row in zip(inputs, pl_module(pictures, masks), pictures, strict=True)]
-        self.shown = []
-        path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
-        write_picture(gallery(rows, ["input", "prediction", "truth"], side=128), path)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("panel", [str(path)], step=trainer.global_step)
-
-
-def merge(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows sorted by id, each id once: processes of an uneven split repeat pictures."""
-    first: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        first.setdefault(row["id"], row)
-    return [first[picture_id] for picture_id in sorted(first)]
-
-
-def summary(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What metrics.json holds: the means of the rows, and how sure they are."""
-    values = {stage: [row[stage] for row in rows] for stage in _stages(rows)}
-    values["seconds_per_picture"] = [row["seconds"] for row in rows]
-    means = {key: _leafwise(_mean, each) for key, each in values.items()}
-    intervals = {key: _leafwise(_interval, each) for key, each in values.items()}
-    return {"name": name, "pictures": len(rows), **means, "confidence": CONFIDENCE, "intervals": intervals}
-
-
-def flat(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"hole": {"l1": 1}}` as `{"hole_l1": 1}`."""
-    result: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            result |= {f"{key}_{inner}": leaf for inner, leaf in flat(value).items()}
-        else:
-            result[key] = value
-    return result
-
-
-def _shown(rows: list[dict[str, Any]]) -> list[str]:
-    """The kinds of pictures that there are: all but the stages that did not run."""
-    return [key for key in COLUMNS if key not in STAGES or key in rows[0]]
-
-
-def _stages(rows: list[dict[str, Any]]) -> list[str]:
-    return [stage for stage in STAGES if stage in rows[0]]
-
-
 @contextmanager
 def _staging_in(folder: Path) -> Iterator[None]:
     """Keeps a table's pictures beside the run: W&B would leave an offline run's in the user's home for good."""
@@ -336,38 +244,3 @@ def _staging_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ["WANDB_DATA_DIR"]
-
-
-def _leafwise(function: Callable[[list[float]], Any], values: list[Any]) -> Any:
-    """What the function makes of the values at each leaf, nested as they are."""
-    if isinstance(values[0], Mapping):
-        return {key: _leafwise(function, [value[key] for value in values]) for key in values[0]}
-    return function(values)
-
-
-def _mean(values: list[float]) -> float:
-    """Of those that are defined."""
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
-
-
-def _interval(values: list[float]) -> dict[str, float]:
-    _, low, high = bootstrap(values, CONFIDENCE)
-    return {"low": low, "high": high, "pictures": sum(not math.isnan(value) for value in values)}
-
-
-def _nulls(value: Any) -> Any:
-    """The same with None for every number that JSON cannot hold."""
-    if isinstance(value, Mapping):
-        return {key: _nulls(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _cell(key: str, measures: Mapping[str, float], bounds: Mapping[str, float], pictures: int) -> str:
-    """A mean with its interval, if it has one, and how many pictures it is of, if not of all."""
-    cell = f"{measures[key]:.3f}"
-    if f"{key}_low" in bounds:
-        cell += f" [{bounds[f'{key}_low']:#.3g}, {bounds[f'{key}_high']:#.3g}]"
-        if (defined := bounds[f"{key}_pictures"]) < pictures:
-            cell += f" of {defined}"
-    return cell

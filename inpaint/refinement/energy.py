@@ -4,12 +4,14 @@ E(x) = E_c(x, x_i) + alpha E_t(phi(x), R^phi) + beta Y(x)
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inpaint.refinement.patches import Target
+from inpaint.refinement.matching import Target
+from inpaint.refinement.settings import Settings
 
 
 def content(
@@ -40,3 +42,14 @@ def tv(
     down = down * torch.maximum(mask[:, :, 1:], mask[:, :, :-1])
     right = right * torch.maximum(mask[..., 1:], mask[..., :-1])
     return (down.sum((1, 2, 3)) + right.sum((1, 2, 3))) / (x.shape[1] * mask.sum((1, 2, 3)))
+
+
+class Energies(NamedTuple):
+    """The terms of equation 1, unweighted, one value a picture."""
+
+    content: Float[Tensor, " batch"]
+    texture: Float[Tensor, " batch"]
+    tv: Float[Tensor, " batch"]
+
+    def total(self, settings: Settings) -> Float[Tensor, " batch"]:
+        return settings.content_weight * self.content + settings.alpha * self.texture + settings.beta * self.tv

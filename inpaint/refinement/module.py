@@ -10,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inpaint.content.networks import SIDE
-from inpaint.images import composite, resize, resize_masked
-from inpaint.refinement.pyramid import Report, Settings, refine
+from inpaint.imaging.pixels import composite, resize, resize_masked
+from inpaint.refinement.pyramid import refine
+from inpaint.refinement.scale import Report
+from inpaint.refinement.settings import Settings
 from inpaint.vgg import load_vgg
 
 

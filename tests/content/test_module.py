@@ -10,10 +10,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from inpaint.content.losses import reconstruction
-from inpaint.content.module import ContentGAN, load_weights
+from inpaint.content.module import ContentGAN
 from inpaint.content.networks import ContextEncoder, Discriminator
+from inpaint.content.weights import load_weights
 from inpaint.errors import UserError
-from inpaint.images import middle
+from inpaint.imaging.pixels import middle
 from inpaint.vgg import EMBEDDED
 
 ALWAYS = {"content/loss_rec", "content/loss_g", "content/grad_norm_g"}

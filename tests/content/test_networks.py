@@ -4,7 +4,8 @@ from torch import nn
 
 from inpaint.content.networks import CHUNK, ChannelWise, ContextEncoder, Discriminator, Gather, Join, Spread
 from inpaint.errors import UserError
-from inpaint.images import diffuse, middle
+from inpaint.imaging.pixels import middle
+from inpaint.imaging.smooth import diffuse
 from inpaint.vgg import EMBEDDED, VGG, load_vgg
 
 

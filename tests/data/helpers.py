@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from inpaint.data.masks import centre_square
-from inpaint.images import write_picture
+from inpaint.imaging.reading import write_picture
 
 COMMON = {
     "batch_size": 4,

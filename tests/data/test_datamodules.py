@@ -9,11 +9,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from inpaint.data import datamodules
-from inpaint.data.datamodules import Folder, ImageNet, ParisStreetView, PictureDataModule, Sample, pictures_under
+from inpaint.data import datamodule, listing
+from inpaint.data.datamodule import PictureDataModule
+from inpaint.data.listing import pictures_under
 from inpaint.data.masks import hole_generator
+from inpaint.data.sets import Folder, ImageNet, ParisStreetView, Sample
 from inpaint.errors import UserError
-from inpaint.images import write_picture
+from inpaint.imaging.reading import write_picture
 from tests.data.helpers import COMMON, Recorder, make_pictures, make_unreadable, trainer
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -23,7 +25,7 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
-    monkeypatch.setattr(datamodules.platformdirs, "user_cache_path", lambda name: folder / name)
+    monkeypatch.setattr(listing.platformdirs, "user_cache_path", lambda name: folder / name)
     return folder
 
 
@@ -117,7 +119,7 @@ def test_overfit_batches_works(root, tmp_path):
 
 def test_a_wrong_hole_is_refused_before_any_worker_starts(root):
     make_pictures(root, ["a.png"])
-    data = folder(root, evaluation_hole=lambda size, generator: datamodules._refuse(OSError(0, "no hole")))
+    data = folder(root, evaluation_hole=lambda size, generator: listing._refuse(OSError(0, "no hole")))
     with pytest.raises(UserError, match="no hole"):
         data.setup()
 
@@ -140,10 +142,10 @@ def test_unreadable_files_are_skipped_counted_and_named_once(root, tmp_path, cap
     model, run = Recorder(), trainer(tmp_path, limit_val_batches=0)
     run.fit_loop.max_epochs = 2
     data = folder(root, split=(1, 0, 0), num_workers=workers, batch_size=20)
-    with caplog.at_level(logging.WARNING, "inpaint.data.datamodules"):
+    with caplog.at_level(logging.WARNING, "inpaint.data.datamodule"):
         run.fit(model, data)
     assert data.unreadable["train"] == [str(root / "050.png")]
-    own = [record.getMessage() for record in caplog.records if record.name == datamodules.__name__]
+    own = [record.getMessage() for record in caplog.records if record.name == datamodule.__name__]
     assert own == [f"Unreadable files skipped: 1: {root / '050.png'}"]
     assert len(model.seen["train"]) == 10
     assert all(len(batch["id"]) == 20 and "unreadable" not in batch for batch in model.seen["train"])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from inpaint.data.masks import centre_square, free_form, hole_generator, mixed, random_blocks
 from inpaint.errors import UserError
-from inpaint.images import middle
+from inpaint.imaging.pixels import middle
 
 HOLES = [centre_square, random_blocks, free_form, mixed]
 

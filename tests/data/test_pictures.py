@@ -9,21 +9,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from inpaint.data.loading import Draws, collate
 from inpaint.data.masks import free_form, hole_generator
-from inpaint.data.pictures import (
-    Crops,
-    Draw,
-    Draws,
-    Pictures,
-    centre_crop,
-    collate,
-    crop,
-    identifier,
-    identifiers,
-    random_view,
-)
+from inpaint.data.pictures import Crops, Draw, Pictures, centre_crop, crop, identifier, identifiers, random_view
 from inpaint.errors import UserError
-from inpaint.images import read_picture
+from inpaint.imaging.reading import read_picture
 from tests.data.helpers import make_pictures, make_unreadable
 
 NAMES = [f"{n:03}.png" for n in range(5)]

@@ -10,9 +10,10 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from inpaint.configuration import CONF
 from inpaint.data import resize as command
-from inpaint.images import read_picture, resize, write_picture
+from inpaint.files import CONF
+from inpaint.imaging.pixels import resize
+from inpaint.imaging.reading import read_picture, write_picture
 from tests.data.helpers import make_pictures, make_unreadable
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from inpaint import jobs
 from inpaint.errors import UserError
 from inpaint.evaluation.comparison import compare, labels
-from inpaint.evaluation.results import flat
-from inpaint.images import read_picture, write_picture
+from inpaint.evaluation.table import flat
+from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.runs import records
 
 IDS = ["a", "b", "c"]
 
@@ -20,7 +20,7 @@ def write_job(
     folder: Path, override: str, psnr: dict[str, float], *, content: float | None = 0.5, state: str = "finished"
 ) -> None:
     """A job on pictures of 16 x 16 with a hole of 8 x 8, filled evenly; PSNR as given, every other measure 1."""
-    jobs.write(folder, ["+experiment=x", override], override, state, "No disk." if state == "failed" else "")
+    records.write(folder, ["+experiment=x", override], override, state, "No disk." if state == "failed" else "")
     if state != "finished":
         return
     stages = {"content": content, "refined": 0.25}

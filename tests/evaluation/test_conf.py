@@ -9,7 +9,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
-from inpaint.evaluation.results import Panel, Results
+from inpaint.evaluation.panel import Panel
+from inpaint.evaluation.results import Results
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -14,13 +14,16 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
 from inpaint.errors import UserError
-from inpaint.evaluation import results
+from inpaint.evaluation import results, table
 from inpaint.evaluation.metrics import measure
+from inpaint.evaluation.panel import Panel
 from inpaint.evaluation.perceptual import frechet_distance
-from inpaint.evaluation.results import Panel, Results, flat, merge, summary
+from inpaint.evaluation.results import Results
 from inpaint.evaluation.statistics import bootstrap
-from inpaint.images import composite, read_picture
-from inpaint.processes import gather
+from inpaint.evaluation.table import flat, merge, summary
+from inpaint.imaging.pixels import composite
+from inpaint.imaging.reading import read_picture
+from inpaint.runs.processes import gather
 
 SIDE = 48
 MEASURES = {"hole", "whole", "sharpness", "seam"}
@@ -308,11 +311,11 @@ def test_undefined_ratios_are_left_out_and_infinite_means_are_null() -> None:
     means = summary("trial", [row("a", math.inf, math.nan, 1), row("b", 20, 1.5, 3)])
     assert means["content"]["seam"] == 1.5
     assert means["seconds_per_picture"] == 2
-    assert results._nulls(means)["content"] == {"hole": {"psnr": None}, "seam": 1.5}
+    assert table._nulls(means)["content"] == {"hole": {"psnr": None}, "seam": 1.5}
     assert means["intervals"]["content"]["seam"] == {"low": 1.5, "high": 1.5, "pictures": 1}
-    assert results._nulls(means)["intervals"]["content"]["hole"]["psnr"] == {"low": None, "high": None, "pictures": 2}
-    assert results._cell("seam", {"seam": 1.5}, flat(means["intervals"]["content"]), 2) == "1.500 [1.50, 1.50] of 1"
-    assert results._nulls(summary("trial", [row("a", seam=math.nan)]))["content"]["seam"] is None
+    assert table._nulls(means)["intervals"]["content"]["hole"]["psnr"] == {"low": None, "high": None, "pictures": 2}
+    assert table._cell("seam", {"seam": 1.5}, flat(means["intervals"]["content"]), 2) == "1.500 [1.50, 1.50] of 1"
+    assert table._nulls(summary("trial", [row("a", seam=math.nan)]))["content"]["seam"] is None
 
 
 def test_identical_pictures_are_written_as_json(tmp_path: Path) -> None:

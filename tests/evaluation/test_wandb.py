@@ -11,8 +11,9 @@ import pytest
 import wandb
 from wandb.proto import wandb_internal_pb2
 
-from inpaint.evaluation.results import Panel, Results
-from inpaint.logging_wandb import has_key, wandb_logger
+from inpaint.evaluation.panel import Panel
+from inpaint.evaluation.results import Results
+from inpaint.runs.wandb_log import has_key, wandb_logger
 from tests.evaluation.test_results import Fake, loader, trainer
 
 BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7

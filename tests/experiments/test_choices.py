@@ -8,8 +8,10 @@ import torch
 
 from experiments.refine import overview, scales
 from experiments.refinement_choices import choices
-from inpaint.images import read_picture, resize, write_picture
-from inpaint.refinement.pyramid import Settings, refine
+from inpaint.imaging.pixels import resize
+from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.refinement.pyramid import refine
+from inpaint.refinement.settings import Settings
 
 QUICK = partial(Settings, rounds=1, iterations=1)
 

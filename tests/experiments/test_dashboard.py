@@ -11,9 +11,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments import dashboard
-from inpaint import train as entry
 from inpaint.errors import UserError
-from tests.test_train import composed, small
+from inpaint.train import run as entry
+from tests.train.test_train import composed, small
 
 
 def described(**options: str) -> dict[str, Any]:

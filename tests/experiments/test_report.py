@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from experiments import report
-from inpaint import jobs
-from inpaint.configuration import CONF
 from inpaint.errors import UserError
-from inpaint.images import write_picture
+from inpaint.files import CONF
+from inpaint.imaging.reading import write_picture
+from inpaint.runs import records
 
 HEAD = "id,refined_hole_l1,refined_hole_psnr,seconds\n"
 
@@ -26,9 +26,9 @@ def sweep(tmp_path):
         data = ["data.root=/a/b/photos", "data.split=[0,0,1]"]
         overrides = [f"model.preset.rule={rule}", "+experiment=matching_rule", *data]
         if rule == "cosine":
-            jobs.write(job, overrides, rule, "failed", "There is no such rule.")
+            records.write(job, overrides, rule, "failed", "There is no such rule.")
             continue
-        jobs.write(job, overrides, rule, "finished")
+        records.write(job, overrides, rule, "finished")
         (job / "metrics.csv").write_text(f"{HEAD}a,{number},20,1\nb,{number},10,1\n")
         (job / "metrics.json").write_text(json.dumps({"name": "matching_rule"}))
         for picture_id in "ab":

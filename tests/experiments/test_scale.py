@@ -6,7 +6,7 @@ from experiments.scale import scale
 
 
 def test_the_measurements_and_the_arithmetic(monkeypatch, capsys):
-    """Without Ray, which tests/test_archive.py starts."""
+    """Without Ray, which tests/fill/test_archive.py starts."""
     monkeypatch.setattr(scale, "ray_of", lambda jobs, workers: scale.here(jobs))
     monkeypatch.setattr(scale, "operations", lambda: 3.6e12)
     monkeypatch.setattr(sys, "argv", ["scale", "--photos", "3", "--fills", "1", "--seconds", "3.6", "--rate", "1"])

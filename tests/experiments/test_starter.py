@@ -9,8 +9,9 @@ import torch
 from experiments.starter import score
 from experiments.starter.export import export, halved
 from inpaint.content.module import ContentGAN
-from inpaint.content.networks import ContextEncoder, read_state
-from inpaint.images import write_picture
+from inpaint.content.networks import ContextEncoder
+from inpaint.content.weights import read_state
+from inpaint.imaging.reading import write_picture
 
 
 @pytest.fixture

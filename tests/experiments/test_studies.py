@@ -9,9 +9,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from inpaint import train as entry
-from inpaint.configuration import CONF
-from inpaint.images import read_picture, write_picture
+from inpaint.files import CONF
+from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.train import __main__ as entry
 
 STUDIES = sorted(
     path.stem for path in (CONF / "experiment").glob("*.yaml") if re.search("- (/study|table1)\n", path.read_text())

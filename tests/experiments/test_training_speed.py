@@ -5,7 +5,7 @@ import torch
 
 from experiments.training_speed.bench import FLOAT32, Plain, configuration
 from inpaint.content.module import ContentGAN
-from inpaint.train import build
+from inpaint.train.run import build
 from tests.content.test_module import fit, samples
 
 

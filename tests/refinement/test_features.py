@@ -4,7 +4,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inpaint.refinement.features import Box, HoleFeatures
+from inpaint.imaging.box import Box
+from inpaint.refinement.features import HoleFeatures
 
 LAYERS = ("relu3_1", "relu4_1")
 

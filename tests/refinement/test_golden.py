@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from inpaint.refinement.patches import geometry, make_bank, nearest
-from inpaint.refinement.pyramid import Scale, Settings
+from inpaint.refinement.matching import geometry, make_bank, nearest
+from inpaint.refinement.scale import Scale
+from inpaint.refinement.settings import Settings
 
 RULES = ("l2", "ncc")
 

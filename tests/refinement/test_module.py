@@ -5,9 +5,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from inpaint.errors import UserError
-from inpaint.images import resize
+from inpaint.imaging.pixels import resize
 from inpaint.refinement.module import Refinement
-from inpaint.refinement.pyramid import Settings
+from inpaint.refinement.settings import Settings
 from inpaint.vgg import EMBEDDED
 
 QUICK = Settings(scales=1, rounds=1, iterations=1)

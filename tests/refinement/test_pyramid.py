@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint.errors import UserError
-from inpaint.images import read_picture, resize
-from inpaint.refinement import pyramid
-from inpaint.refinement.patches import nearby
-from inpaint.refinement.pyramid import Scale, Settings, refine, refine_scale, surroundings
+from inpaint.imaging.pixels import resize
+from inpaint.imaging.reading import read_picture
+from inpaint.refinement import scale as scale_module
+from inpaint.refinement.matching import nearby
+from inpaint.refinement.pyramid import refine, surroundings
+from inpaint.refinement.scale import Scale, refine_scale
+from inpaint.refinement.settings import Settings
 from inpaint.vgg import load_vgg
 
 QUICK = Settings(scales=2, rounds=2, iterations=3)
@@ -96,9 +99,9 @@ def test_guided_matching_ends_about_as_low_as_full_matching(vgg, monkeypatch):
     picture, mask = resize(photo, (192, 192)), hole(192, 192, top=70, left=70, side=48)
     two_scales = Settings(scales=2, rounds=2, iterations=5)
     ends, guided = [], []
-    monkeypatch.setattr(pyramid, "nearby", lambda *given: guided.append(given) or nearby(*given))
+    monkeypatch.setattr(scale_module, "nearby", lambda *given: guided.append(given) or nearby(*given))
     for few in (2**17, 2**40):
-        monkeypatch.setattr(pyramid, "FEW_PAIRS", few)
+        monkeypatch.setattr(scale_module, "FEW_PAIRS", few)
         _, reports = refine(picture, mask, flat_prediction(picture, mask), vgg, two_scales)
         ends.append(float(reports[-1].after.total(two_scales)))
     assert len(guided) == two_scales.rounds

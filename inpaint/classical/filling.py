@@ -1,0 +1,103 @@
+"""Classical fillings by other libraries, as functions of a picture and a mask."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from inpaint.errors import UserError
+from inpaint.imaging.pixels import composite
+
+RADIUS = 5  # pixels around each that OpenCV looks at
+PATCH = 7  # the radius of PatchMatch's patches, 15 x 15 pixels
+Filler = Callable[[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]], UInt8[np.ndarray, "..."]]
+
+
+def _opencv(kind: str) -> Filler:
+    try:
+        import cv2
+    except ImportError:
+        raise _missing("OpenCV", "classical") from None
+    return lambda photo, mask: cv2.inpaint(photo, mask.astype(np.uint8), RADIUS, getattr(cv2, kind))
+
+
+def _biharmonic() -> Filler:
+    from skimage.restoration import inpaint_biharmonic
+
+    def fill(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        filled = inpaint_biharmonic(photo, mask, channel_axis=-1)
+        return (filled * 255).round().clip(0, 255).astype(np.uint8)
+
+    return fill
+
+
+def _patchmatch() -> Filler:
+    try:
+        import patchmatch
+    except ImportError:
+        raise _missing("PyPatchMatch", "patchmatch") from None
+    if not patchmatch.patchmatch_available:
+        raise UserError(
+            "PyPatchMatch is installed, but its compiled library does not load here: choose another method."
+        )
+
+    def fill(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        patchmatch.set_random_seed(0)
+        return patchmatch.inpaint(photo, mask, patch_size=PATCH)
+
+    return fill
+
+
+LOADERS: dict[str, Callable[[], Filler]] = {
+    "telea": lambda: _opencv("INPAINT_TELEA"),
+    "ns": lambda: _opencv("INPAINT_NS"),
+    "biharmonic": _biharmonic,
+    "patchmatch": _patchmatch,
+}
+
+
+def filler(method: str) -> Filler:
+    """A method as a function of an 8-bit RGB array and a mask that is true in the hole; what it needs is imported here.
+
+    - `telea`: fast marching (Telea 2004) and `ns`: Navier-Stokes (Bertalmio et al. 2001), by OpenCV, radius 5;
+    - `biharmonic`: the biharmonic equation solved in the hole (Damelin and Hoang 2018), by scikit-image;
+    - `patchmatch`: multi-scale PatchMatch completion (Barnes et al. 2009; Wexler et al. 2007), by PyPatchMatch,
+      patches of 15 x 15, seeded anew for each picture.
+
+    Raises:
+        UserError: there is no such method, or its package is missing: the sentence names the extra.
+    """
+    if method not in LOADERS:
+        raise UserError(f"There is no classical method {method!r}: choose {', '.join(LOADERS)}.")
+    return LOADERS[method]()
+
+
+def fill(
+    picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"], method: str | Filler
+) -> Float[Tensor, "3 height width"]:
+    """The picture with its hole filled, in 8 bits, at full size; known pixels stay as they are, bit by bit.
+
+    Args:
+        picture: in [0, 1]; what stands in the hole is not looked at.
+        mask: 1 in the hole.
+        method: a name, or what `filler` made of one.
+
+    Raises:
+        UserError: as `filler`; or the mask covers the whole picture.
+    """
+    if mask.all():
+        raise UserError("The mask covers the whole picture, which leaves nothing to fill from.")
+    apply = filler(method) if isinstance(method, str) else method
+    known = picture * (1 - mask)
+    photo = (known.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    filled = torch.from_numpy(apply(np.ascontiguousarray(photo), mask[0].cpu().numpy() > 0))
+    return composite(picture, filled.permute(2, 0, 1).to(picture) / 255, mask)
+
+
+def _missing(library: str, extra: str) -> UserError:
+    return UserError(
+        f"This method of classical filling needs {library}, which is not there: "
+        f"pip install 'neural-patch-synthesis[{extra}]'."
+    )

@@ -1,0 +1,226 @@
+"""Batches of pictures with holes: the part that all data sets share."""
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from inpaint.data.listing import Files
+from inpaint.data.loading import Draws, Share, TrainingLoader, collate, leave_signals_to_the_main_process
+from inpaint.data.masks import Hole, hole_generator
+from inpaint.data.pictures import LEAST_SIDE, Crops, Pictures
+from inpaint.errors import UserError
+from inpaint.files import atomic
+
+log = logging.getLogger(__name__)
+
+
+class Splits(NamedTuple):
+    train: Files
+    val: Files
+    test: Files
+
+
+class PictureDataModule(pl.LightningDataModule, ABC):
+    """Batches of pictures with holes: {"id": list[str], "picture": [B, 3, s, s] in [0, 1], "mask": [B, 1, s, s]}.
+
+    Training: random crops at `training_size`, in whole batches. Validation: centre squares at `training_size`,
+    with fixed holes. Test and prediction: centre squares at `test_size`, with fixed holes, one a batch, since the
+    refinement takes them one by one and hands each on as soon as it is done. The names of the test pictures are
+    written to `test_pictures.txt` in the trainer's `default_root_dir`. Those whose ids are in `finished` are left out
+    (but for the last, where all are); several processes share the others.
+
+    Unreadable files are skipped, counted, and named at the end of the run (and in `unreadable`). Under a Trainer,
+    more than 1 % of a split's files raises a `UserError` that names them. Each process of a distributed run counts
+    what it read itself. Without a Trainer, batches carry the paths in "unreadable".
+
+    Args:
+        batch_size: pictures a batch in training and validation, on each device.
+        num_workers: processes that read pictures; 0 reads in the main process.
+        seed: of crops, order and holes.
+        training_size: side in training and validation, in pixels.
+        test_size: side in test and prediction, in pixels.
+        crop_scale: smallest and largest training crop, as parts of a picture's shorter side.
+        in_memory: keeps the training pictures in memory (see `inpaint.data.pictures.Crops`).
+        training_hole: draws the holes in training (see `inpaint.data.masks`).
+        evaluation_hole: draws the holes in validation, test and prediction.
+        samples_per_epoch: training samples an epoch, rounded up to whole batches; None: as many as pictures.
+        test_pictures: at most this many test pictures; None: all.
+
+    Raises:
+        UserError: a number is no whole number, or too small.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+        training_size: int,
+        test_size: int,
+        crop_scale: Sequence[float],
+        in_memory: bool,
+        training_hole: Hole,
+        evaluation_hole: Hole,
+        samples_per_epoch: int | None = None,
+        test_pictures: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_whole("batch_size", batch_size, 1)
+        check_whole("num_workers", num_workers, 0)
+        check_whole("seed", seed, 0)
+        check_whole("training_size", training_size, 1)
+        check_whole("test_size", test_size, 1)
+        check_whole("samples_per_epoch", samples_per_epoch, 1, or_none=True)
+        check_whole("test_pictures", test_pictures, 1, or_none=True)
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.training_size, self.test_size = training_size, test_size
+        low, high = crop_scale
+        self.crop_scale, self.in_memory = (low, high), in_memory
+        self.training_hole, self.evaluation_hole = unchecked(training_hole), unchecked(evaluation_hole)
+        self.samples_per_epoch, self.test_pictures = samples_per_epoch, test_pictures
+        self.unreadable: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+        self.finished: set[str] = set()
+        self._reported: set[str] = set()
+        self._splits: dict[str, Pictures] = {}
+
+    @abstractmethod
+    def find(self) -> Splits:
+        """All files of the three splits.
+
+        Raises:
+            UserError: the data set is not there.
+        """
+
+    @abstractmethod
+    def explain_empty(self, split: str, folder: Path) -> str:
+        """The sentence for a split ("train", "val", "test") that holds no picture."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Finds the files, once; refuses to fit without training pictures, and writes the list of test pictures."""
+        if not self._splits:
+            train, val, test = self.find()
+            fixed: dict[str, Any] = {"hole": self.evaluation_hole, "seed": self.seed}
+            crops: dict[str, Any] = {"size": self.training_size, "hole": self.training_hole, "seed": self.seed}
+            self._splits = {
+                "train": Crops(*train, **crops, crop_scale=self.crop_scale, in_memory=self.in_memory),
+                "val": Pictures(*val, size=self.training_size, **fixed),
+                "test": Pictures(test.root, test.names[: self.test_pictures], size=self.test_size, **fixed),
+            }
+            for pictures in self._splits.values():  # a wrong hole is refused here, not inside a worker
+                try:
+                    pictures.hole((pictures.size, pictures.size), hole_generator(0))
+                except (TypeError, ValueError) as error:
+                    raise UserError(f"data: a hole cannot be drawn: {error}.") from None
+        if stage == "fit":
+            self._pictures("train")
+        if stage in ("test", "predict") and self.trainer is not None and self.trainer.is_global_zero:
+            with atomic(Path(self.trainer.default_root_dir) / "test_pictures.txt") as beside:
+                names = self._pictures("test").names
+                beside.write_bytes(b"".join(os.fsencode(name) + b"\n" for name in names))
+
+    @property
+    def test_ids(self) -> list[str]:
+        """The ids of the test pictures, in order."""
+        return self._pictures("test").ids
+
+    def train_dataloader(self) -> DataLoader:
+        pictures = self._pictures("train")
+        sampler = Draws(
+            len(pictures),
+            self.samples_per_epoch or len(pictures),
+            self.batch_size,
+            seed=self.seed,
+            **self._process(),
+        )
+        return self._loader(pictures, TrainingLoader, batch_size=self.batch_size, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self._pictures("val"), batch_size=self.batch_size)
+
+    def test_dataloader(self) -> DataLoader:
+        pictures = self._pictures("test")
+        every = range(len(pictures))
+        left = [index for index in every if pictures.ids[index] not in self.finished] or every[-1:]
+        sampler = Share(left, **self._process())
+        return self._loader(pictures, batch_size=1, sampler=sampler)
+
+    predict_dataloader = test_dataloader
+
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Takes the paths of unreadable files out of a batch and counts them, in the main process."""
+        new = batch.pop("unreadable", None)
+        if new and self.trainer is not None:
+            stage = self.trainer.state.stage
+            prefix = stage.dataloader_prefix if stage else None
+            self._count(prefix if prefix in self._splits else "test", new)  # prediction reads the test pictures
+        return batch
+
+    def teardown(self, stage: str | None = None) -> None:
+        self._report()
+
+    def on_exception(self, exception: BaseException) -> None:
+        if not isinstance(exception, UserError):
+            self._report()
+
+    def _count(self, split: str, paths: list[str]) -> None:
+        known = self.unreadable[split]
+        known[:] = dict.fromkeys(known + paths)  # each once: a file comes again every epoch
+        pictures = self._splits[split]
+        if len(known) > pictures.unreadable_allowed:
+            raise UserError(
+                f"{len(known)} of the {len(pictures)} files in the {split} split cannot be read or are smaller than "
+                f"{LEAST_SIDE} pixels, which is more than 1 %; repair or remove them: " + ", ".join(sorted(known))
+            )
+
+    def _report(self) -> None:
+        paths = {path for split in self.unreadable.values() for path in split} - self._reported
+        if paths:
+            log.warning("Unreadable files skipped: %d: %s", len(paths), ", ".join(sorted(paths)))
+            self._reported |= paths
+
+    def _pictures(self, split: str) -> Pictures:
+        self.setup()
+        pictures = self._splits[split]
+        if not len(pictures):
+            raise UserError(self.explain_empty(split, pictures.root))
+        return pictures
+
+    def _process(self) -> dict[str, int]:
+        """Which of how many."""
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def _loader(self, pictures: Pictures, kind: type[DataLoader] = DataLoader, **options: Any) -> DataLoader:
+        return kind(
+            pictures,
+            num_workers=self.num_workers,
+            worker_init_fn=leave_signals_to_the_main_process,
+            generator=torch.Generator(),  # else each pass draws from the global one, whose state a checkpoint holds
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+            **options,
+        )
+
+
+def unchecked(hole: Hole) -> Hole:
+    """A plain partial in place of Hydra's, whose checks at every call would be a fifth of the time of a sample."""
+    return partial(hole.func, *hole.args, **hole.keywords) if isinstance(hole, partial) else hole
+
+
+def check_whole(name: str, value: Any, least: int, or_none: bool = False) -> None:
+    """Raises a UserError unless the value is a whole number, and not too small."""
+    if or_none and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"data.{name} is {value!r}, but must be a whole number of at least {least}.")

@@ -1,0 +1,107 @@
+"""The order in which pictures are read, and the batches made of them."""
+
+import math
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader, DistributedSampler, default_collate
+
+from inpaint.data.masks import hole_generator
+from inpaint.data.pictures import Draw
+
+
+class Draws(DistributedSampler):
+    """The draws of an epoch for one rank: `samples` in all, rounded up to whole batches on every rank.
+
+    The ranks share out random orders of all pictures, one order after another: no picture comes a second time
+    before each has come once, and ragged batches never occur, even where pictures are few. Lightning calls
+    `set_epoch`, and leaves a `DistributedSampler` in place. The keys of a draw are (rank, epoch, position). The next
+    iteration, and only that, begins at position `start`.
+    """
+
+    def __init__(
+        self, pictures: int, samples: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.pictures, self.seed, self.rank, self.num_replicas = pictures, seed, rank, world_size
+        self.num_samples = math.ceil(samples / (batch_size * world_size)) * batch_size
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[Draw]:
+        total = self.num_samples * self.num_replicas
+        orders = [
+            torch.randperm(self.pictures, generator=hole_generator("order", self.seed, self.epoch, turn))
+            for turn in range(math.ceil(total / self.pictures))
+        ]
+        mine = torch.cat(orders)[self.rank : total : self.num_replicas]
+        start, self.start = self.start, 0
+        for position, index in enumerate(mine[start:].tolist(), start):
+            yield Draw(index, (self.rank, self.epoch, position))
+
+
+class TrainingLoader(DataLoader):
+    """A DataLoader over `Draws` that can go on in the middle of an epoch, by the protocol that Lightning looks for.
+
+    Nothing is read before the first batch is asked for: by then Lightning has said which epoch it is.
+    """
+
+    handed_out = 0  # batches of this epoch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches": self.handed_out % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        if isinstance(self.sampler, Draws):  # Lightning's overfit_batches puts another in its place
+            self.sampler.start = state["batches"] * cast(int, self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        self.handed_out = self.sampler.start // cast(int, self.batch_size) if isinstance(self.sampler, Draws) else 0
+        for batch in super().__iter__():
+            self.handed_out += 1
+            yield batch
+
+
+class Share(DistributedSampler):
+    """One process's part of the indices: each comes once in all, and none of the processes is left without any.
+
+    Lightning's own sampler would repeat some to give all the same number. With fewer indices than processes, those
+    that would have none repeat the first.
+    """
+
+    def __init__(self, indices: Sequence[int], *, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = list(indices[rank::world_size] or indices[:1])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Every epoch is the same."""
+
+
+def leave_signals_to_the_main_process(worker: int) -> None:
+    """For a loader's workers: Ctrl-C and Slurm reach every process, and the main one still needs its batches.
+
+    SIGTERM ends a worker a minute later, as it is also how a main process ends those that it cannot reach otherwise.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))
+
+
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch: ids as a list, pictures (as numbers in [0, 1]) and masks stacked, all paths in "unreadable" in one list.
+
+    Where no sample has a picture, "unreadable" is the only key.
+    """
+    unreadable = [path for sample in samples for path in sample["unreadable"]]
+    complete = [{key: sample[key] for key in ("id", "picture", "mask")} for sample in samples if "picture" in sample]
+    batch = default_collate(complete) if complete else {}
+    if complete and batch["picture"].dtype == torch.uint8:
+        batch["picture"] = batch["picture"].float().div_(255)
+    return {**batch, "unreadable": unreadable}

@@ -1,0 +1,202 @@
+"""The data sets: where each one's pictures lie, and which are for training, validation and test."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from inpaint.data.datamodule import PictureDataModule, Splits, check_whole
+from inpaint.data.listing import Files, _digest, class_pictures, pictures_under
+from inpaint.errors import UserError
+
+WITHOUT = "data=sample works without it"
+
+
+class ParisStreetView(PictureDataModule):
+    """Paris StreetView as distributed.
+
+    Training pictures lie anywhere under `paris_train_original/` (some copies nest the folder once more), test
+    pictures under `paris_eval/paris_eval_gt/`.
+
+    Args:
+        root: the folder that holds the two.
+        train_folder: another folder to train on, relative to `root` (or absolute): test pictures are easier to get.
+        validation_pictures: training pictures held out for validation; at most a tenth of them.
+        (the others as in `PictureDataModule`)
+    """
+
+    OBTAIN = "its authors give it out on request (see https://github.com/pathak22/context-encoder)"
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        validation_pictures: int,
+        train_folder: str | Path = "paris_train_original",
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        check_whole("validation_pictures", validation_pictures, 0)
+        self.root, self.validation_pictures, self.train_folder = Path(root), validation_pictures, train_folder
+
+    def find(self) -> Splits:
+        if not self.root.is_dir():
+            raise UserError(
+                f"Paris StreetView was expected in {self.root.absolute()} (paris_train_original/ and "
+                f"paris_eval/paris_eval_gt/; set data.root), which does not exist: {self.OBTAIN}; {WITHOUT}."
+            )
+        train, val = hold_out(pictures_under(self.root / self.train_folder), self.validation_pictures)
+        return Splits(train, val, pictures_under(self.root / "paris_eval" / "paris_eval_gt"))
+
+    def explain_empty(self, split: str, folder: Path) -> str:
+        return (
+            f"There are no pictures for the {split} split of Paris StreetView under {folder.absolute()}: "
+            f"{self.OBTAIN}; {WITHOUT}."
+        )
+
+
+class ImageNet(PictureDataModule):
+    """ImageNet as unpacked: `train/<wnid>/*` and `val/<wnid>/*`.
+
+    The test pictures are drawn from val by a hash of `test_seed` and the name: the training seed does not change
+    them. Validation pictures are held out from train. Both folders are listed once; the lists are kept in the
+    user's cache folder until a class folder changes.
+
+    Args:
+        root: the folder that holds train/ and val/.
+        test_seed: of the draw of test pictures.
+        validation_pictures: training pictures held out for validation; at most a tenth of them.
+        (the others as in `PictureDataModule`)
+    """
+
+    OBTAIN = "register at https://image-net.org for ILSVRC 2012 and sort val into class folders as well"
+
+    def __init__(self, root: str | Path, *, test_seed: int, validation_pictures: int, **common: Any) -> None:
+        super().__init__(**common)
+        check_whole("validation_pictures", validation_pictures, 0)
+        self.root, self.test_seed, self.validation_pictures = Path(root), test_seed, validation_pictures
+
+    def find(self) -> Splits:
+        if not self.root.is_dir():
+            raise UserError(
+                f"ImageNet was expected in {self.root.absolute()} (train/<wnid>/ and val/<wnid>/; set data.root), "
+                f"which does not exist: {self.OBTAIN}; {WITHOUT}."
+            )
+        train, val = hold_out(class_pictures(self.root / "train"), self.validation_pictures)
+        candidates = class_pictures(self.root / "val")
+        drawn = draw(candidates.names, self.test_pictures, f"test {self.test_seed}")
+        return Splits(train, val, Files(candidates.root, drawn))
+
+    def explain_empty(self, split: str, folder: Path) -> str:
+        return (
+            f"There are no pictures for the {split} split of ImageNet in class folders of {folder.absolute()}: "
+            f"{self.OBTAIN}; {WITHOUT}."
+        )
+
+
+class Folder(PictureDataModule):
+    """Any folder of pictures, searched recursively; a hash of its relative name decides a picture's split.
+
+    So a picture stays in its split when others come or go.
+
+    Args:
+        root: the folder.
+        folders: the folders of `root` to search, as paths relative to it; "." is all of it.
+        pattern: which file names count, with * and ? (case matters).
+        split: the parts of training, validation and test pictures, with sum 1; [0, 0, 1] tests on everything.
+        (the others as in `PictureDataModule`)
+
+    Raises:
+        UserError: `split` is not three parts with sum 1.
+    """
+
+    def __init__(
+        self, root: str | Path, *, folders: Sequence[str], pattern: str, split: Sequence[float], **common: Any
+    ) -> None:
+        super().__init__(**common)
+        self.root, self.folders, self.pattern, self.split = Path(root), tuple(folders), pattern, tuple(split)
+        if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
+            raise UserError(
+                f"data.split is {list(self.split)}, but must be three parts (training, validation, test), sum 1."
+            )
+
+    def find(self) -> Splits:
+        for folder in (self.root, *(self.root / name for name in self.folders)):
+            if not folder.is_dir():
+                raise UserError(
+                    f"Pictures were expected in the folder {folder.absolute()}, which does not exist: set data.root "
+                    f"to any folder of your own pictures; {WITHOUT}."
+                )
+        found = {
+            (self.root / folder / name).relative_to(self.root).as_posix()
+            for folder in self.folders
+            for name in pictures_under(self.root / folder, self.pattern).names
+        }
+        splits: tuple[list[str], list[str], list[str]] = ([], [], [])
+        training, validation, testing = self.split
+        for name in sorted(found):
+            place = int(_digest(name)[:13], 16) / 16**13  # 52 bits: exact in a float, and below 1
+            # Without test pictures, rounding must not leave a gap below 1 that sends a picture there.
+            in_validation = place < training + validation or testing == 0
+            splits[0 if place < training else 1 if in_validation else 2].append(name)
+        if training + validation > 1 - 1e-6:  # 0.9 + 0.1 may round to just below 1, and no picture falls in that gap
+            splits[1].extend(splits[2])
+            splits[2].clear()
+        return Splits(*(Files(self.root, names) for names in splits))
+
+    def explain_empty(self, split: str, folder: Path) -> str:
+        return (
+            f"There are no pictures of the {split} split in {folder.absolute()} (data.pattern {self.pattern!r}, "
+            f"data.split {list(self.split)}): add pictures or change these settings; {WITHOUT}."
+        )
+
+
+class Sample(PictureDataModule):
+    """The photographs inside scikit-image's wheel: nothing to download, for trying things out, not for results.
+
+    The test pictures are textures, which a network trained on so little can be expected to continue.
+    """
+
+    TRAIN: ClassVar[list[str]] = [
+        "astronaut.png",
+        "chelsea.png",
+        "coffee.png",
+        "coins.png",
+        "ihc.png",
+        "moon.png",
+        "motorcycle_left.png",  # the two motorcycles are one scene: they stay on one side
+        "motorcycle_right.png",
+        "retina.jpg",
+    ]
+    VAL: ClassVar[list[str]] = ["camera.png", "rocket.jpg"]
+    TEST: ClassVar[list[str]] = ["brick.png", "grass.png", "gravel.png", "hubble_deep_field.jpg"]
+
+    def find(self) -> Splits:
+        # Not skimage.data.astronaut() and the like: for a file that a wheel lacks, they go to the network.
+        package = importlib.util.find_spec("skimage")
+        root = Path(package.origin or "").parent / "data" if package else Path("skimage/data")
+        missing = [name for name in (*self.TRAIN, *self.VAL, *self.TEST) if not (root / name).is_file()]
+        if missing:
+            raise UserError(
+                f"The photographs of data=sample ship with scikit-image, but {root} lacks {', '.join(missing)}: "
+                "reinstall scikit-image from its wheel, or use your own with data=folder data.root=FOLDER."
+            )
+        return Splits(Files(root, self.TRAIN), Files(root, self.VAL), Files(root, self.TEST))
+
+    def explain_empty(self, split: str, folder: Path) -> str:
+        return f"The {split} split of data=sample is empty: set data.test_pictures to at least 1, or to null."
+
+
+def draw(names: Sequence[str], count: int | None, key: str) -> list[str]:
+    """`count` of the names (None: all), sorted: those whose hash with the key comes first.
+
+    So most of a draw stays the same when names come or go.
+    """
+    return sorted(sorted(names, key=lambda name: _digest(f"{key} {name}"))[:count])
+
+
+def hold_out(files: Files, count: int) -> tuple[Files, Files]:
+    """Parts `files` in those to train on and those, `count` or at most a tenth, to validate on."""
+    held = set(draw(files.names, min(count, len(files.names) // 10), "validation"))
+    rest = [name for name in files.names if name not in held]
+    return Files(files.root, rest), Files(files.root, sorted(held))

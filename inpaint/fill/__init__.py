@@ -1,0 +1,1 @@
+"""`python -m inpaint.fill`: removes something from a photo, or from every photo of a folder or a list."""

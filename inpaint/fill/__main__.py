@@ -1,0 +1,171 @@
+"""`python -m inpaint.fill`: a person's photo and what to remove from it in, the filled photo out."""
+
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inpaint.errors import UserError
+from inpaint.fill.jobs import LISTS, Options, check_engine, folder_jobs, list_jobs, parse_box, single_job
+from inpaint.fill.report import check_report, write_report
+from inpaint.fill.run import INTERRUPTED, one_by_one, run_many, run_single
+from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
+
+
+def fill(
+    photo: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PHOTO",
+            help="The photo, a folder of photos, or a list: a .csv or .txt file with a line `photo,mask` for each.",
+            show_default=False,
+        ),
+    ],
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="White removes. For a folder: one mask for all, or a folder with masks of the same names."),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LEFT,TOP,RIGHT,BOTTOM", help="Removes what is in this box, in pixels; repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The filled photo, or the folder for them. [default: beside the photo]"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replaces what exists already.")] = False,
+    invert: Annotated[bool, typer.Option("--invert", help="Black removes.")] = False,
+    dilate: Annotated[int, typer.Option(min=0, help="Pixels by which what is marked is enlarged.")] = DILATE,
+    feather: Annotated[
+        int, typer.Option(min=0, help="Pixels over which, beyond that, the fill fades into the photo.")
+    ] = FEATHER,
+    content: Annotated[
+        str | None,
+        typer.Option(
+            metavar="starter|telea|FILE.ckpt|FILE.png",
+            help="The first stage: the network that ships with this package, classical filling, a checkpoint of your "
+            "own training, or a picture of the photo's size. [default: starter, or telea where there is none]",
+        ),
+    ] = None,
+    preset: Annotated[str, typer.Option(metavar="fast|default|best", help="Of the refinement.")] = "default",
+    alpha: Annotated[
+        float | None, typer.Option(min=0, help="The weight of texture. [default: the preset's]", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another fill.")] = 0,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:n]|mps", help="Where to compute.")] = "auto",
+    max_side: Annotated[
+        int,
+        typer.Option(min=128, help="The largest part of a photo, in pixels a side, that is worked on at full size."),
+    ] = MAX_SIDE,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Files that declare more pixels are refused.")] = MAX_PIXELS,
+    save_intermediates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder for each hole's input, prediction and scales.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Seconds, energies, memory, versions, weights' hashes. A folder run replaces an earlier one.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="local|ray", help="For many photos: one after the other, or many at a time by Ray.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="Of a Ray cluster. [default: RAY_ADDRESS, or else Ray is started on this machine]",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Photos at a time, with Ray. [default: one for each GPU, or each core]", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Removes what a mask or boxes mark from a photo, and fills the place. Every other pixel stays as it is.
+
+    \b
+    python -m inpaint.fill photo.jpg --mask mask.png
+    python -m inpaint.fill photo.jpg --box 410,220,640,700 -o out.png
+    python -m inpaint.fill photos/ --mask masks/ -o filled/
+    python -m inpaint.fill list.csv --engine ray -o filled/
+    """
+    try:
+        from inpaint.photo.files import check_folder, check_target
+
+        listed = photo.suffix.lower() in LISTS
+        if mask is None and not box and not listed:
+            raise UserError("Nothing says what to remove: give --mask FILE, or --box LEFT,TOP,RIGHT,BOTTOM.")
+        if invert and mask is None and not listed:
+            raise UserError("--invert is about masks, and there is none: give --mask FILE, or leave --invert out.")
+        boxes = [parse_box(text) for text in box or ()]
+        photo = photo.expanduser()  # shells leave the ~ of --mask=~/mask.png as it is
+        mask, output, save_intermediates, report = (
+            path and path.expanduser() for path in (mask, output, save_intermediates, report)
+        )
+        if not photo.exists():
+            raise UserError(f"{photo} does not exist.")
+        if mask is not None and not mask.exists():
+            raise UserError(f"{mask} does not exist.")
+        many = photo.is_dir() or listed
+        check_engine(engine, many, address, workers)
+        if photo.is_dir():
+            jobs = folder_jobs(photo, mask, output)
+        else:
+            jobs = list_jobs(photo, mask, output) if listed else [single_job(photo, mask, output)]
+        for folder in (save_intermediates, report and report.parent):
+            if folder is not None:
+                check_folder(folder)
+        if not many:
+            check_target(jobs[0].target, overwrite)
+        if report is not None:
+            check_report(report, overwrite or many)
+
+        from inpaint.photo.inpainter import Inpainter
+
+        make = partial(Inpainter, content, preset, alpha=alpha, seed=seed, max_side=max_side, max_pixels=max_pixels)
+        options = Options(boxes, invert, dilate, feather, overwrite, save_intermediates)
+        began = time.perf_counter()
+        if engine == "ray":
+            from inpaint.fill.cluster import LOCAL, fill_on_ray
+
+            inpainter = make(device="cpu")  # tells what is wrong with the choices before any process starts
+            where = address or os.environ.get("RAY_ADDRESS") or LOCAL
+            spread = fill_on_ray(jobs, make, options, device, where, workers)
+            code, entries = run_many(jobs, lambda shown: spread, report is not None)
+        else:
+            inpainter = make(device=device)
+            if many:
+                one = partial(one_by_one, jobs, inpainter, options)
+                code, entries = run_many(jobs, one, report is not None)
+            else:
+                code, entries = run_single(jobs[0], inpainter, options)
+        if report is not None:
+            write_report(report, inpainter, entries, time.perf_counter() - began, preset)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    if code:
+        raise typer.Exit(code)
+
+
+def main() -> None:
+    # plain help: with Rich's markup, flags would seem to take a <bool>, and what stands in brackets would be lost
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(fill)
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The engine for an archive: Ray spreads the photos over the processes of this machine or of a cluster."""
+
+import json
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from inpaint.errors import UserError, first_line
+from inpaint.fill.jobs import Entry, Job, Options, Outcomes
+from inpaint.fill.run import attempt
+
+LOCAL = "local"
+RETRIES = 2  # of a photo whose process ended: it may be the photo that ends them
+LOST = f"The process that filled it ended, {RETRIES + 1} times: killed for its memory?"
+
+
+class Worker:
+    """What lives in each process: the networks, read once."""
+
+    def __init__(self, make: Callable[[], Any], options: Options, folder: str) -> None:
+        with suppress(OSError):  # a checkpoint's path may be relative to the command's folder
+            os.chdir(folder)
+        self.options, self.refused = options, ""
+        try:
+            self.inpainter = make()
+        except UserError as error:  # a checkpoint that is not here, say; raised, it would be told as a fault of Ray's
+            self.refused = f"{error} (On {socket.gethostname()}.)"
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"number": row["number"], "entry": json.dumps(self.fill(*json.loads(row["job"])))}
+
+    def fill(self, photo: str, mask: str | None, target: str, origin: str, below: str) -> Entry:
+        if self.refused:
+            return {"refused": self.refused}
+        job = Job(Path(photo), Path(mask) if mask else None, Path(target), origin, Path(below))
+        return attempt(self.inpainter, job, self.options, lambda share: None)
+
+
+def fill_on_ray(
+    jobs: list[Job], make: Callable[..., Any], options: Options, device: str, address: str, workers: int | None
+) -> Outcomes:
+    """Each job's number and `attempt`'s entry, in the order in which they are done.
+
+    One photo is one task. If its process ends (killed, out of memory, machine gone), the photo is done again: none is
+    lost; and since `attempt` leaves out what has a result, none is filled twice.
+
+    Args:
+        make: the `Inpainter` of a process, given its device.
+        device: auto, cpu or cuda.
+        address: `LOCAL` starts Ray on this machine and ends it afterwards; else auto, HOST:PORT or ray://HOST:PORT.
+        workers: how many photos are filled at a time; None is one for each GPU, or each core where there is none.
+
+    Raises:
+        UserError: Ray is not installed, no cluster answers at the address, it has no such device, or its processes
+            cannot start.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"Ray gives each process its device: --device is auto, cpu or cuda with it, not {device}.")
+    ray = connect(address, workers)
+    try:
+        there = ray.cluster_resources()
+        gpus = int(there.get("GPU", 0))
+        if device == "cuda" and not gpus:
+            raise UserError("Ray knows of no GPU here: choose --device auto or cpu.")
+        own = "cuda" if gpus and device != "cpu" else "cpu"
+        size = min(workers or (gpus if own == "cuda" else int(there.get("CPU", 1))), len(jobs))
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        context.max_errored_blocks = -1  # a lost photo ends no run
+        # a worker may be in another folder: everything has its whole path
+        whole = [job._replace(photo=job.photo.absolute(), target=job.target.absolute()) for job in jobs]
+        whole = [job._replace(mask=job.mask.absolute()) if job.mask else job for job in whole]
+        rows = [{"number": n, "job": json.dumps(job, default=str)} for n, job in enumerate(whole)]
+        if options.intermediates is not None:
+            options = replace(options, intermediates=options.intermediates.absolute())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # max_task_retries goes with Ray 2.64
+            done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+                Worker,
+                fn_constructor_args=(partial(make, device=own), options, os.getcwd()),
+                compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+                num_gpus=1 if own == "cuda" else None,
+                num_cpus=1 if own == "cpu" else None,
+                max_task_retries=RETRIES,
+            )
+        missing = dict(enumerate(jobs))
+        with closing(rows_of(ray, done)) as found:
+            for row in found:
+                entry = json.loads(row["entry"])
+                if "refused" in entry:
+                    raise UserError(entry["refused"])
+                if missing.pop(row["number"], None):  # Ray may do again what it has lost the result of
+                    yield row["number"], entry
+        for number, job in missing.items():
+            yield number, {"photo": str(job.photo), "error": f"{job.origin}{LOST}"}
+    except ray.exceptions.RayActorError as error:
+        raise UserError(f"Ray's processes could not start: {str(error).strip().splitlines()[-1]}") from None
+    finally:
+        ray.shutdown()
+
+
+def rows_of(ray: Any, dataset: Any) -> Generator[dict[str, Any], None, None]:
+    """As `dataset.iter_rows()`, whose threads would outlive it and start Ray anew."""
+    for bundle in dataset.iter_internal_ref_bundles():
+        for block in ray.get(bundle.block_refs):
+            yield from block.to_pylist()
+
+
+def connect(address: str, workers: int | None) -> Any:
+    """Ray, started here or joined.
+
+    Raises:
+        UserError: it is not installed, or no cluster answers at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise UserError(
+            "--engine ray needs Ray, which is not there: pip install 'neural-patch-synthesis[cluster]'."
+        ) from None
+    logging.getLogger("ray.data").setLevel("CRITICAL")  # what there is to say is said photo by photo
+    more = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
+    try:
+        if address not in (LOCAL, "auto"):  # Ray itself would wait for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            if not port.isdecimal():
+                raise UserError(f"{address!r} is no address of a Ray cluster: give auto, HOST:PORT or ray://HOST:PORT.")
+            socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"No Ray cluster answers at {address}: {first_line(error)}") from None
+    try:
+        ray.init(address, logging_level="ERROR", log_to_driver=False, **more)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"Ray could not be joined ({address}): {first_line(error)} (If the cluster asks for a token, set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN; its Ray and Python have to be of the versions here.)"
+        ) from None
+    return ray

@@ -1,0 +1,1 @@
+"""Functions of pixel tensors, and the reading and writing of pictures."""

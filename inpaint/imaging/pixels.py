@@ -1,0 +1,46 @@
+"""Functions of pixel tensors: resizing, and putting pictures together.
+
+A picture is RGB in [0, 1], float32, [3, height, width]; a mask is 1 in the hole and 0 elsewhere, [1, height, width]."""
+
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+
+def resize(
+    picture: Shaped[Tensor, "batch channels height width"], size: tuple[int, int]
+) -> Shaped[Tensor, "batch channels new_height new_width"]:
+    """Bilinear, antialiased when shrinking; of 8-bit values as well, which is faster, and rounded."""
+    if picture.shape[-2:] == size:
+        return picture
+    return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def resize_masked(
+    picture: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+    size: tuple[int, int],
+) -> tuple[Float[Tensor, "batch 3 new_height new_width"], Float[Tensor, "batch 1 new_height new_width"]]:
+    """The known pixels at another size, with no colour from the hole in them, and the mask at that size.
+
+    A new pixel is the mean of the *known* pixels around it: picture x validity and validity are resized, then divided.
+    A new pixel belongs to the hole as soon as any pixel that it covers does; there the result is 0.
+    """
+    hole = F.adaptive_max_pool2d(mask, size)
+    known = resize(picture * (1 - mask), size) / resize(1 - mask, size).clamp(min=1e-6)
+    return known * (1 - hole), hole
+
+
+def composite(
+    picture: Float[Tensor, "*batch 3 height width"],
+    prediction: Float[Tensor, "*batch 3 height width"],
+    mask: Float[Tensor, "*batch 1 height width"],
+) -> Float[Tensor, "*batch 3 height width"]:
+    """The prediction in the hole, the picture elsewhere."""
+    return mask * prediction + (1 - mask) * picture
+
+
+def middle(x: Float[Tensor, "*rest height width"]) -> Float[Tensor, "*rest half_height half_width"]:
+    """Rows and columns from 1/4 to 3/4: what the content network predicts."""
+    height, width = x.shape[-2:]
+    return x[..., height // 4 : height - height // 4, width // 4 : width - width // 4]

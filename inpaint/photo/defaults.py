@@ -1,0 +1,6 @@
+"""What the command and `Inpainter` do unless told otherwise."""
+
+DILATE = 8  # pixels: objects have soft edges and shadows
+FEATHER = 4  # pixels
+MAX_SIDE = 2048  # pixels of a window
+MAX_PIXELS = 100_000_000  # of a file: more are taken for a bomb

@@ -1,0 +1,276 @@
+"""3 x 3 feature patches: which ask (centred in the hole), which answer (clear of it), who is nearest to whom (eq. 4).
+
+A layer of stride s sees the picture in cells of s x s pixels. R^phi, the hole in the feature map, is every cell with a
+pixel of the hole in it. Queries are the patches centred on a cell of R^phi, candidates those none of whose nine cells
+is in R^phi; both lie wholly inside the map.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from inpaint.errors import UserError
+from inpaint.imaging.box import Box
+
+Rule = Literal["ncc", "l2"]
+BLOCK_BYTES = 64 * 2**20  # a bound for each of the few score maps that matching holds at a time
+
+
+class Geometry(NamedTuple):
+    """Where the patches of one layer lie; centres, as maps of the whole layer."""
+
+    queries: Bool[Tensor, "rows columns"]
+    candidates: Bool[Tensor, "rows columns"]
+
+    @property
+    def pairs(self) -> int:
+        return int(self.queries.sum()) * int(self.candidates.sum())
+
+
+def geometry(mask: Float[Tensor, "1 height width"], stride: int) -> Geometry:
+    """The queries and candidates of a layer with that stride.
+
+    Raises:
+        UserError: there are queries but no candidates.
+    """
+    cells = F.max_pool2d(mask[None], stride)[0, 0] if min(mask.shape[-2:]) >= stride else mask.new_zeros(0, 0)
+    rows, columns = cells.shape
+    inner = torch.zeros(rows, columns, dtype=torch.bool, device=mask.device)
+    inner[1:-1, 1:-1] = True
+    near = F.max_pool2d(cells[None, None], 3, stride=1, padding=1)[0, 0] if cells.numel() else cells
+    found = Geometry((cells > 0) & inner, (near == 0) & inner)
+    if found.queries.any() and not found.candidates.any():
+        raise UserError(
+            f"The hole leaves no patch to learn from in a picture of {mask.shape[-1]} x {mask.shape[-2]} pixels: "
+            f"its surroundings have to hold at least one clear square of {3 * stride} x {3 * stride} pixels. "
+            "Make the hole smaller, or give more of the picture."
+        )
+    return found
+
+
+class Bank(NamedTuple):
+    """The candidate patches of one layer of one picture, as the feature map that holds them."""
+
+    features: Float[Tensor, "channels rows columns"]
+    candidates: Bool[Tensor, "rows columns"]
+    squared_norms: Float[Tensor, "rows columns"]  # |P_j|^2 of the patch centred on each inner cell, elsewhere 0
+
+    @property
+    def mean_squared_norm(self) -> Float[Tensor, ""]:
+        """The unit in which a layer's distances are measured, so that alpha means the same for every backbone."""
+        return self.squared_norms[self.candidates].mean()
+
+
+def make_bank(features: Float[Tensor, "channels rows columns"], candidates: Bool[Tensor, "rows columns"]) -> Bank:
+    """The bank of these features (any precision; kept in float32)."""
+    features = features.float()
+    squares = features.pow(2).sum(0)
+    norms = 9 * F.avg_pool2d(squares[None, None], 3, stride=1)[0, 0]
+    return Bank(features, candidates, F.pad(norms, (1, 1, 1, 1)))
+
+
+class Colours(NamedTuple):
+    """The mean colours of a layer's cells, as three more channels to compare beside its features.
+
+    Deep features say little of colour: without it a wall may be matched to the water before it.
+    """
+
+    stride: int
+    centre: Float[Tensor, "batch 3 1 1"]
+    unit: Float[Tensor, "batch 1 1 1"]
+
+    @classmethod
+    def beside(
+        cls,
+        features: Float[Tensor, "batch channels rows columns"],
+        picture: Float[Tensor, "batch 3 height width"],
+        stride: int,
+        weight: float,
+    ) -> "Colours":
+        """So scaled that this picture's deviate from their mean by `weight` times its features' root mean square."""
+        cells = F.avg_pool2d(picture, stride)
+        centre = cells.mean((2, 3), keepdim=True)
+        strength = features.float().pow(2).sum(1, keepdim=True).mean((2, 3), keepdim=True).sqrt()
+        deviation = (cells - centre).pow(2).sum(1, keepdim=True).mean((2, 3), keepdim=True).sqrt()
+        return cls(stride, centre, weight * strength / deviation.clamp(min=1 / 255))
+
+    def of(self, picture: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 rows columns"]:
+        return (F.avg_pool2d(picture, self.stride) - self.centre) * self.unit
+
+
+def _shifted_sum(scores: Float[Tensor, "queries rows columns"]) -> Float[Tensor, "fewer_queries rows fewer_columns"]:
+    """sum_d scores[q + d, :, x + d] for d = -1, 0, 1: neighbouring queries against equally neighbouring candidates."""
+    n, _, columns = scores.shape
+    n, columns = n - 2, columns - 2
+    total = scores[0:n, :, 0:columns] + scores[1 : 1 + n, :, 1 : 1 + columns]
+    return total.add_(scores[2 : 2 + n, :, 2 : 2 + columns])
+
+
+@torch.no_grad()
+def nearest(
+    features: Float[Tensor, "channels box_rows box_columns"],
+    box: Box,
+    queries: Bool[Tensor, "rows columns"],
+    bank: Bank,
+    rule: Rule,
+    block_bytes: int = BLOCK_BYTES,
+) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"]]:
+    """nn(i) (equation 4): for each query the nearest candidate.
+
+    'l2' takes the least |P_i - P_j|^2 (the paper), 'ncc' the greatest <P_i, P_j> / |P_j| (the authors' code).
+    <P_i, P_j> = sum_d <f_(i+d), f_(j+d)>: one product over the channels of single cells, then nine shifted scores are
+    added, in two steps of three. It goes row by row of queries, in blocks of columns, so that memory stays bounded.
+
+    Args:
+        features: of the picture as it is now, in a box that holds every query's whole patch.
+        box: where that box lies in the map.
+        block_bytes: bound for one score map.
+
+    Returns:
+        Queries and their candidates, in the queries' row-major order, as flat indices of the map; a tie goes to the
+        candidate that comes first.
+    """
+    rows, columns = bank.candidates.shape
+    bad = torch.tensor(-torch.inf, device=features.device)
+    inner_norms, inner_candidates = bank.squared_norms[1:-1, 1:-1], bank.candidates[1:-1, 1:-1]
+    if rule == "l2":  # |P_i - P_j|^2 = |P_i|^2 - (2 <P_i, P_j> - |P_j|^2), and the first term is the same for every j
+        scale, offset = torch.full_like(inner_norms, 2.0), -inner_norms
+    else:
+        scale, offset = inner_norms.clamp(min=1e-12).rsqrt(), torch.zeros_like(inner_norms)
+    offset = torch.where(inner_candidates, offset, bad)
+
+    cells = features.float().permute(1, 2, 0)  # [box rows, box columns, channels]
+    keys = bank.features.flatten(1)
+    width = max(3, block_bytes // (4 * rows * columns) + 2)
+    asked, found = [], []
+    inside = box.of(queries)[1:-1, 1:-1]  # no query's patch leaves the box
+    for left in range(0, inside.shape[1], width - 2):
+        asking = inside[:, left : left + width - 2]  # the queries of this block of columns
+        ready: dict[int, Tensor] = {}
+        for r in asking.any(1).nonzero().flatten().tolist():
+            for row in (r, r + 1, r + 2):
+                if row not in ready:
+                    scores = cells[row, left : left + width] @ keys
+                    ready[row] = _shifted_sum(scores.view(-1, rows, columns))
+            total = ready[r][:, :-2] + ready[r + 1][:, 1:-1]
+            total.add_(ready[r + 2][:, 2:])
+            best = torch.addcmul(offset, total, scale, out=total).flatten(1).argmax(1)[asking[r]]
+            ready = {row: done for row, done in ready.items() if row > r}
+            at = asking[r].nonzero().flatten()
+            asked.append((box.top + r + 1) * columns + box.left + left + 1 + at)
+            found.append((best // (columns - 2) + 1) * columns + best % (columns - 2) + 1)
+    if not asked:
+        empty = torch.zeros(0, dtype=torch.long, device=features.device)
+        return empty, empty
+    query, candidate = torch.cat(asked), torch.cat(found)
+    order = query.argsort()
+    return query[order], candidate[order]
+
+
+@torch.no_grad()
+def nearby(
+    features: Float[Tensor, "channels box_rows box_columns"],
+    box: Box,
+    query: Int[Tensor, " queries"],
+    guess: Int[Tensor, "rows columns"],
+    bank: Bank,
+    rule: Rule,
+) -> Int[Tensor, " queries"]:
+    """nn(i) among the candidates that earlier matches suggest: time grows with the queries, not with their square.
+
+    As in PatchMatch (Barnes et al. 2009): if a neighbour of i was matched to j, then j, moved as i lies to that
+    neighbour, is worth trying (nine candidates); and so are the eight around the best of them.
+
+    Args:
+        features, box, bank, rule: as in `nearest`.
+        query: as flat indices of the map.
+        guess: for each cell of the map the candidate that it was matched to, -1 where there is none. Each query has
+            at least one among itself and its eight neighbours whose move stays a candidate; else it keeps the first
+            candidate of all.
+    """
+    rows, columns = bank.candidates.shape
+    source = bank.features.flatten(1).T.contiguous()
+    cells = features.float().flatten(1).T.contiguous()
+    y, x = query // columns, query % columns
+    local = (y - box.top) * (box.right - box.left) + x - box.left
+    padded = F.pad(guess, (1, 1, 1, 1), value=-1)
+    first = int(bank.candidates.flatten().to(torch.uint8).argmax())
+    around = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+
+    def best_of(block: slice, tried: Int[Tensor, "block tries"]) -> Int[Tensor, " block"]:
+        """The best of some candidates; -1 is none."""
+        ty, tx = tried // columns, tried % columns
+        allowed = (tried >= 0) & bank.candidates[ty.clamp(0, rows - 1), tx]
+        tried = torch.where(allowed, tried, first)
+        scores = features.new_zeros(tried.shape, dtype=torch.float32)
+        for dy, dx in around:
+            asked = cells[local[block] + dy * (box.right - box.left) + dx]
+            scores += torch.linalg.vecdot(source[tried + dy * columns + dx], asked[:, None])
+        norms = bank.squared_norms.flatten()[tried]
+        scores = 2 * scores - norms if rule == "l2" else scores * norms.clamp(min=1e-12).rsqrt()
+        return tried.gather(1, torch.where(allowed, scores, -torch.inf).argmax(1, keepdim=True))[:, 0]
+
+    found = []
+    size = max(1, BLOCK_BYTES // 16 // (9 * 4 * features.shape[0]))
+    for start in range(0, len(query), size):
+        block = slice(start, start + size)
+        moved = [padded[y[block] + 1 + dy, x[block] + 1 + dx] for dy, dx in around]
+        tried = [torch.where(j >= 0, j - dy * columns - dx, -1) for j, (dy, dx) in zip(moved, around, strict=True)]
+        best = best_of(block, torch.stack(tried, 1))
+        found.append(best_of(block, torch.stack([best + dy * columns + dx for dy, dx in around], 1)))
+    return torch.cat(found) if found else query
+
+
+def finer(match: Int[Tensor, "rows columns"]) -> Int[Tensor, "double_rows double_columns"]:
+    """A layer's map of matches at twice the size: each cell's four parts look where the cell was matched to."""
+    rows, columns = match.shape
+    y, x = match // columns, match % columns
+    parts = [torch.where(match >= 0, (2 * y + dy) * 2 * columns + 2 * x + dx, -1) for dy in (0, 1) for dx in (0, 1)]
+    return torch.stack(parts).view(2, 2, rows, columns).permute(2, 0, 3, 1).reshape(2 * rows, 2 * columns)
+
+
+class Target(NamedTuple):
+    """What the matched patches want, cell by cell: equation 3 with nn(i) held fixed.
+
+    sum_i |P_i - T_i|^2 = sum_p n_p |f_p - t_p|^2 + rest, where n_p counts the queries that cover cell p, t_p is the
+    mean of what they want there, and the rest does not depend on f. All divided by the number of queries and by the
+    candidates' mean squared norm.
+    """
+
+    weight: Float[Tensor, "*batch 1 box_rows box_columns"]  # n_p / (|queries| mean_j |P_j|^2)
+    wanted: Float[Tensor, "*batch channels box_rows box_columns"]  # t_p
+    rest: Float[Tensor, "*batch"]
+
+
+@torch.no_grad()
+def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], box: Box, bank: Bank) -> Target:
+    """The matches as a target for the features of a box that holds every query's whole patch; all 0 without queries."""
+    columns = bank.candidates.shape[1]
+    height, width = box.size
+    source = bank.features.flatten(1).T.contiguous()
+    total = source.new_zeros(height * width, source.shape[1])
+    count = source.new_zeros(height * width)
+    at = (query // columns - box.top) * width + query % columns - box.left
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            to = at + dy * width + dx
+            total.index_add_(0, to, source[candidate + dy * columns + dx])
+            count.index_add_(0, to, torch.ones_like(to, dtype=count.dtype))
+    wanted = total / count.clamp(min=1)[:, None]
+    norms = bank.squared_norms.flatten()[candidate]
+    spread = norms.sum() - (count[:, None] * wanted.pow(2)).sum()
+    unit = len(query) * bank.mean_squared_norm if len(query) else torch.ones_like(bank.mean_squared_norm)
+    return Target(
+        (count / unit).view(1, height, width),
+        wanted.T.reshape(-1, height, width),
+        spread / unit,
+    )
+
+
+def stack(targets: Sequence[Target]) -> Target:
+    """The targets of the pictures of a batch, over the same box."""
+    return Target(*(torch.stack(parts) for parts in zip(*targets, strict=True)))

@@ -1,0 +1,1 @@
+"""`python -m inpaint.train`: trains and evaluates, as a configuration says."""

@@ -1,0 +1,337 @@
+import json
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from inpaint.fill import __main__ as command
+from inpaint.photo.files import read_photo
+from inpaint.photo.inpainter import Inpainter
+from inpaint.photo.windows import soften
+from tests.photo.test_inpainter import disc, network_file, picture
+
+app = typer.Typer()
+app.command()(command.fill)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def mask(tmp_path):
+    Image.fromarray(disc()).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory):
+    return network_file(tmp_path_factory.mktemp("net") / "net.safetensors")
+
+
+@pytest.fixture
+def run(net):
+    def call(*arguments, content=net):
+        more = ["--content", str(content), "--preset", "fast", "--device", "cpu"]
+        return CliRunner().invoke(app, [*map(str, arguments), *more])
+
+    return call
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def assert_outside_untouched(before, after, marked, dilate=8, feather=4):
+    before, after = read_photo(before).pixels, read_photo(after).pixels
+    outside = soften(marked, dilate, feather) == 0
+    assert before.dtype == after.dtype
+    assert np.array_equal(before[outside], after[outside])
+    assert not np.array_equal(before, after)
+
+
+def test_a_mask_and_the_default_name(run, photo, mask, tmp_path):
+    before = photo.read_bytes()
+    result = run(photo, "--mask", mask)
+    assert result.exit_code == 0, result.output
+    assert str(tmp_path / "photo_filled.png") in result.output
+    assert photo.read_bytes() == before
+    assert files(tmp_path) == ["mask.png", "photo.png", "photo_filled.png"]
+    assert_outside_untouched(photo, tmp_path / "photo_filled.png", disc())
+
+
+def test_boxes_margins_report_and_intermediates(run, photo, tmp_path, net):
+    out, report = tmp_path / "out.png", tmp_path / "report.json"
+    result = run(photo, "--box", "10,10,20,20", "--box", "80,60,90,75", "--dilate", 2, "--feather", 0, "-o", out)
+    assert result.exit_code == 0, result.output
+    marked = np.zeros((90, 110), dtype=bool)
+    marked[10:20, 10:20] = marked[60:75, 80:90] = True
+    assert_outside_untouched(photo, out, marked, 2, 0)
+
+    result = run(
+        photo, "--box", "10,10,20,20", "-o", out, "--overwrite", "--report", report, "--alpha", 0.5, "--seed", 3,
+        "--save-intermediates", tmp_path / "steps",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    content = json.loads(report.read_text())
+    assert content["settings"]["alpha"] == 0.5
+    assert content["seed"] == 3
+    assert len(content["weights"]["content"]["sha256"]) == len(content["weights"]["vgg"]["sha256"]) == 64
+    assert content["peak_memory_bytes"]["main"] > 1e6
+    assert content["versions"]["torch"]
+    (entry,) = content["photos"]
+    assert entry["size"] == [110, 90]
+    assert entry["seconds"]["total"] >= entry["seconds"]["refinement"] > 0
+    (hole,) = entry["holes"]
+    assert hole["box"] == [0, 0, 31, 31]
+    energies = hole["scales"][0]
+    assert energies["energies_after"].keys() == {"content", "texture", "tv"}
+    assert energies["energies_after"]["texture"] < energies["energies_before"]["texture"]
+    assert "steps/photo/hole_001/prediction.png" in files(tmp_path)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_turned_photo_is_filled_as_it_is_seen(run, tmp_path, depth):
+    from inpaint.photo.files import write_photo
+    from inpaint.photo.photo import Photo
+
+    tags = Image.Exif()
+    tags[0x0112], tags[0x010F] = 6, "maker"
+    pixels = picture(dtype=np.uint16 if depth == 16 else np.uint8)
+    write_photo(Photo(pixels, "RGB", exif=tags.tobytes()), tmp_path / "p.png")
+    Image.fromarray(np.rot90(disc(), -1)).save(tmp_path / "mask.png")
+    result = run(tmp_path / "p.png", "--mask", tmp_path / "mask.png")
+    assert result.exit_code == 0, result.output
+    assert_outside_untouched(tmp_path / "p.png", tmp_path / "p_filled.png", np.rot90(disc(), -1))
+    assert np.array_equal(read_photo(tmp_path / "p.png").pixels, np.rot90(pixels, -1))
+    with Image.open(tmp_path / "p_filled.png") as image:
+        assert (image.getexif()[0x0112], image.getexif()[0x010F]) == (1, "maker")
+
+
+def test_a_hole_without_texture_around_is_told(run, photo):
+    result = run(photo, "--box", "4,4,106,86", "--dilate", 0)
+    assert result.exit_code == 0
+    assert "photo.png: 1 hole(s) with too little around" in result.stderr
+
+
+def test_home_is_found(run, photo, mask, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = run("~/photo.png", "--mask=~/mask.png", "-o", "~/out.png")
+    assert result.exit_code == 0, result.output
+    assert "out.png" in files(tmp_path)
+
+
+def test_a_folder_run_goes_on_where_it_stopped(run, tmp_path, mask):
+    photos, masks, out = tmp_path / "photos", tmp_path / "masks", tmp_path / "filled"
+    photos.mkdir()
+    masks.mkdir()
+    for name in ("a.png", "b.jpg", "c.png"):
+        Image.fromarray(picture()).save(photos / name)
+    (photos / "notes.txt").write_text("no photo")
+    Image.fromarray(disc()).save(masks / "a.png")
+    Image.fromarray(disc()).save(masks / "b.png")
+    result = run(photos, "--mask", masks, "-o", out, "--report", tmp_path / "report.json")
+    assert result.exit_code == 1
+    assert "2 filled, 0 skipped, 1 failed" in result.output
+    assert "c.png does not exist" in result.output
+    assert files(out) == ["a.png", "b.jpg"]
+    assert [set(e) >= {"error"} for e in json.loads((tmp_path / "report.json").read_text())["photos"]] == [0, 0, 1]
+    times = (out / "a.png").stat().st_mtime_ns
+
+    Image.fromarray(disc()).save(masks / "c.png")
+    result = run(photos, "--mask", masks, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert "1 filled, 2 skipped, 0 failed" in result.output
+    assert (out / "a.png").stat().st_mtime_ns == times
+
+    result = run(photos, "--mask", mask, "-o", tmp_path / "again")  # one mask for all
+    assert "3 filled, 0 skipped, 0 failed" in result.output
+
+
+def test_what_lies_beside_the_photos_is_not_filled(run, tmp_path, monkeypatch):
+    """The mask, hidden files; and the folder that one is in can be given as a dot."""
+    (tmp_path / "walk").mkdir()
+    monkeypatch.chdir(tmp_path / "walk")
+    Image.fromarray(picture()).save("a.png")
+    Image.fromarray(disc()).save("mask.png")
+    for name in ("._a.png", ".a.123.part.png"):
+        (tmp_path / "walk" / name).write_text("no picture")
+    result = run(".", "--mask", "mask.png")
+    assert result.exit_code == 0, result.output
+    assert "1 filled, 0 skipped, 0 failed" in result.output
+    assert files(tmp_path / "walk_filled") == ["a.png"]
+
+
+def test_a_report_is_renewed_by_a_folder_run_and_where_asked(run, photo, mask, tmp_path):
+    (tmp_path / "photos").mkdir()
+    photo.rename(tmp_path / "photos" / "a.png")
+    report = tmp_path / "report.json"
+    for source, more in (("photos", ()), ("photos", ()), ("photos/a.png", ("--overwrite",))):
+        report.write_text("old")
+        result = run(tmp_path / source, "--mask", mask, "--report", report, *more)
+        assert result.exit_code == 0, result.output
+        assert json.loads(report.read_text())["versions"]
+
+
+def test_interrupting_keeps_what_is_finished(run, tmp_path, mask, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(picture()).save(tmp_path / "photos" / name)
+    real, calls = Inpainter.fill_photo, []
+
+    def interrupted(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Inpainter, "fill_photo", interrupted)
+    result = run(tmp_path / "photos", "--mask", mask, "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "1 filled, 0 skipped, 0 failed" in result.output
+    assert files(tmp_path / "out") == ["a.png"]
+    calls.append(1)
+    result = run(tmp_path / "photos", "--mask", mask, "-o", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "1 filled, 1 skipped, 0 failed" in result.output
+
+
+def broken(tmp_path):
+    """Files with which something is wrong."""
+    (tmp_path / "text.png").write_text("hello")
+    Image.fromarray(picture()).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:9000])
+    Image.fromarray(disc(91)).save(tmp_path / "large_mask.png")
+    Image.new("L", (110, 90), 0).save(tmp_path / "empty.png")
+    Image.new("L", (110, 90), 255).save(tmp_path / "full.png")
+    Image.fromarray(picture(channels=4)).save(tmp_path / "clear.png")
+    (tmp_path / "holder").mkdir()
+    (tmp_path / "code.ckpt").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85R.")
+    save_file({"generator.encoder.0.0.weight": torch.ones(4, 3, 4, 4)}, tmp_path / "other.safetensors")
+    head = struct.pack(">4sLLBBBBB", b"IHDR", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">L", 13) + head + struct.pack(">L", zlib.crc32(head))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IDAT" + bytes(4))
+    (tmp_path / "old.json").write_text("an earlier report")
+
+
+BOX = ("--box", "10,10,30,30")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.png", *BOX], "missing.png does not exist"),
+        (["text.png", *BOX], "text.png is not a picture"),
+        (["cut.png", *BOX], "cut.png cannot be read"),
+        (["photo.png", *BOX, "--max-pixels", "9000"], "--max-pixels"),
+        (["bomb.png", *BOX], "bomb.png declares 100000 x 100000 pixels"),
+        (["photo.png", "--mask", "bomb.png"], "bomb.png declares 100000 x 100000 pixels"),
+        (["photo.png"], "Nothing says what to remove"),
+        (["photo.png", "--mask", "missing.png"], "missing.png does not exist"),
+        (["photo.png", "--mask", "text.png"], "text.png is not a picture"),
+        (["photo.png", "--mask", "large_mask.png"], "110 x 91 pixels but the photo is 110 x 90"),
+        (["photo.png", "--mask", "empty.png"], "empty.png is empty"),
+        (["photo.png", "--mask", "full.png"], "marks the whole photo"),
+        (["photo.png", "--mask", "full.png", "--invert"], "full.png is empty"),
+        (["photo.png", *BOX, "--invert"], "--invert is about masks"),
+        (["photo.png", "--mask", "holder"], "is a folder of masks"),
+        (["photo.png", "--box", "500,500,600,600"], "outside the photo, which is 110 x 90"),
+        (["photo.png", "--box", "30,10,10,30"], "is empty"),
+        (["photo.png", "--box", "1,2,3"], "is not four whole numbers"),
+        (["photo.png", *BOX, "--dilate", "200"], "covers the whole photo"),
+        (["photo.png", *BOX, "-o", "out.xyz"], "extension that cannot be written"),
+        (["photo.png", *BOX, "-o", "photo.png"], "exists already"),
+        (["photo.png", *BOX, "-o", "text.png/out.png"], "is a file"),
+        (["photo.png", *BOX, "--report", "text.png/report.json"], "is a file"),
+        (["photo.png", *BOX, "--report", "photo.png"], "photo.png is no name for a report"),
+        (["photo.png", *BOX, "--report", "old.json"], "old.json exists already"),
+        (["photo.png", *BOX, "--save-intermediates", "text.png"], "is a file"),
+        (["clear.png", *BOX, "-o", "out.jpg"], "has transparency"),
+        (["photo.png", *BOX, "--device", "cuda"], "There is no device cuda here (0 CUDA devices are)"),
+        (["photo.png", *BOX, "--device", "mps"], "There is no device mps here"),
+        (["photo.png", *BOX, "--device", "toaster"], "There is no device"),
+        (["photo.png", *BOX, "--preset", "slow"], "There is no preset"),
+        (["photo.png", *BOX, "--alpha", "inf"], "alpha is inf"),
+        (["photo.png", *BOX, "--seed", "-1"], "seed is -1"),
+        (["photo.png", *BOX, "--seed", str(2**70)], f"seed is {2**70}"),
+        (["photo.png", *BOX, "--content", "missing.ckpt"], "missing.ckpt does not exist: choose starter"),
+        (["photo.png", *BOX, "--content", "tellea"], "There is no first stage 'tellea': choose starter"),
+        (
+            ["photo.png", *BOX, "--content", "code.ckpt"],
+            "code.ckpt cannot be read as a checkpoint of tensors: it is damaged, or holds more than",
+        ),
+        (["photo.png", *BOX, "--content", "other.safetensors"], "other.safetensors holds no content network"),
+        (["photo.png", *BOX, "--content", "bomb.png"], "bomb.png declares"),
+        (["photo.png", *BOX, "--content", "large_mask.png"], "must have the photo's size"),
+        (["holder", *BOX], "holds no pictures"),
+        (["photos", *BOX, "-o", "photos"], "the folder of the photos themselves"),
+        (["photos", *BOX, "-o", "out.png"], "looks like a file"),
+    ],
+)
+def test_mistakes_end_in_a_sentence_and_change_nothing(photo, tmp_path, monkeypatch, net, arguments, sentence):
+    broken(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(picture()).save(tmp_path / "photos" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    given = [*arguments] if "--content" in arguments else [*arguments, "--content", str(net)]
+    result = CliRunner().invoke(app, given if "--device" in given else [*given, "--device", "cpu"])
+    assert result.exit_code == 2, result.output
+    said = result.stderr.strip()  # some versions of rich begin with an empty line
+    assert said.startswith("error: ")
+    assert sentence in said
+    assert "\n" not in said
+    assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
+
+
+def test_an_unwritable_folder(run, photo, tmp_path, monkeypatch):
+    from inpaint.photo import files as photos
+
+    monkeypatch.setattr(photos, "os", SimpleNamespace(access=lambda *_: False, W_OK=0, X_OK=0))
+    result = run(photo, *BOX, "-o", tmp_path / "out.png")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+    assert files(tmp_path) == ["photo.png"]
+
+
+@pytest.mark.parametrize("option", ["-o", "--save-intermediates"])
+def test_a_full_disk(run, photo, tmp_path, option):
+    """A limit on the size of files stands in for it: no file may have more than 300 bytes."""
+    resource = pytest.importorskip("resource")
+    target = {"-o": "photo.png", "--save-intermediates": "steps"}[option]
+    content, before = photo.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+    try:
+        result = run(photo, *BOX, "--overwrite", option, tmp_path / target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert result.exit_code == 2
+    assert "could not be written: File too large" in result.stderr
+    assert files(tmp_path) == ["photo.png"]
+    assert photo.read_bytes() == content
+
+
+def test_the_module_is_a_command():
+    made = subprocess.run([sys.executable, "-m", "inpaint.fill", "--help"], capture_output=True, text=True, check=True)
+    assert "--mask" in made.stdout
+    assert "[default: beside the photo]" in made.stdout
+    assert "bool" not in made.stdout
+    made = subprocess.run([sys.executable, "-m", "inpaint.fill", "x.png"], capture_output=True, text=True)
+    assert made.returncode == 2
+    assert made.stderr.startswith("error: Nothing says what to remove")

@@ -1,0 +1,430 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
+
+from inpaint.errors import UserError
+from inpaint.imaging.reading import opened
+from inpaint.photo.exif import clean_exif
+from inpaint.photo.files import check_keeps, check_target, read_photo, target_for, write_photo
+from inpaint.photo.masks import array_mask, boxes_mask, marks, read_mask
+from inpaint.photo.photo import Photo, blend, from_rgb, to_rgb
+from inpaint.photo.png import encode_png
+
+SIZE = (19, 23)  # height, width
+
+
+def noise(channels: int, dtype: type = np.uint8, size: tuple[int, int] = SIZE) -> np.ndarray:
+    top = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(0, top, (*size, channels), dtype=dtype, endpoint=True)
+
+
+def image(mode: str) -> Image.Image:
+    pixels = noise(len(mode))
+    return Image.frombytes(mode, SIZE[::-1], pixels.tobytes())
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_comes_back_bit_by_bit(tmp_path, mode, dtype):
+    photo = Photo(noise(len(mode), dtype), mode)
+    write_photo(photo, tmp_path / "p.png")
+    back = read_photo(tmp_path / "p.png")
+    assert back.mode == mode
+    assert back.pixels.dtype == dtype
+    assert np.array_equal(back.pixels, photo.pixels)
+    with Image.open(tmp_path / "p.png") as seen:  # as everyone else sees it
+        seen.load()
+        assert seen.size == SIZE[::-1]
+        if dtype == np.uint8:
+            assert np.array_equal(np.array(seen).reshape(*SIZE, -1), photo.pixels)
+
+
+def test_16_bit_png_with_every_filter_and_interlace_is_read(tmp_path):
+    """Rows filtered by average and Paeth, which our own writer does not use."""
+    pixels = noise(3, np.uint16, (4, 5))
+    rows = pixels.astype(">u2").reshape(4, -1).view(np.uint8).astype(int)
+    out, above = b"", np.zeros_like(rows[0])
+    for kind, row in zip((3, 4, 1, 2), rows, strict=True):
+        left = np.concatenate([np.zeros(6, int), row[:-6]])
+        corner = np.concatenate([np.zeros(6, int), above[:-6]])
+        p = left + above - corner
+        a, b, c = abs(p - left), abs(p - above), abs(p - corner)
+        paeth = np.where((a <= b) & (a <= c), left, np.where(b <= c, above, corner))
+        guess = {1: left, 2: above, 3: (left + above) // 2, 4: paeth}[kind]
+        out += bytes([kind]) + ((row - guess) % 256).astype(np.uint8).tobytes()
+        above = row
+    data = encode_png(Photo(pixels, "RGB"))
+    at = data.index(b"IDAT")
+    length = struct.unpack(">L", data[at - 4 : at])[0]
+    body = b"IDAT" + zlib.compress(out)
+    new = struct.pack(">L", len(body) - 4) + body + struct.pack(">L", zlib.crc32(body))
+    (tmp_path / "p.png").write_bytes(data[: at - 4] + new + data[at + 8 + length :])
+    assert np.array_equal(read_photo(tmp_path / "p.png").pixels, pixels)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".tif", "RGBA"), (".tif", "CMYK"), (".webp", "RGBA"), (".bmp", "RGB")])
+def test_other_lossless_formats_come_back_bit_by_bit(tmp_path, suffix, mode):
+    photo = Photo(noise(len(mode)), mode)
+    write_photo(photo, tmp_path / f"p{suffix}")
+    back = read_photo(tmp_path / f"p{suffix}")
+    assert back.mode == mode
+    assert np.array_equal(back.pixels, photo.pixels)
+
+
+def test_16_bit_grey_tiff_stays_16_bit(tmp_path):
+    photo = Photo(noise(1, np.uint16), "L")
+    write_photo(photo, tmp_path / "p.tif")
+    assert np.array_equal(read_photo(tmp_path / "p.tif").pixels, photo.pixels)
+
+
+def exif(orientation: int, thumbnail: bytes = b"") -> bytes:
+    """Big-endian EXIF: orientation, a maker, and a second directory with a thumbnail."""
+    entries = [struct.pack(">HHL4s", 0x010F, 2, 4, b"ABC\0"), struct.pack(">HHLHH", 0x0112, 3, 1, orientation, 0)]
+    head = b"MM\0\x2a" + struct.pack(">L", 8) + struct.pack(">H", len(entries)) + b"".join(entries)
+    second = len(head) + 4
+    data = head + struct.pack(">L", second if thumbnail else 0)
+    if thumbnail:
+        begin = second + 2 + 24 + 4
+        data += struct.pack(">H", 2) + struct.pack(">HHLL", 0x0201, 4, 1, begin)
+        data += struct.pack(">HHLL", 0x0202, 4, 1, len(thumbnail)) + bytes(4) + thumbnail
+    return b"Exif\0\0" + data
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_orientation_is_applied_once(tmp_path, orientation, suffix):
+    options = {"lossless": True} if suffix == ".webp" else {}
+    image("RGB").save(tmp_path / f"p{suffix}", exif=exif(orientation), **options)
+    photo = read_photo(tmp_path / f"p{suffix}")
+    with Image.open(tmp_path / f"p{suffix}") as file:
+        expected = np.array(ImageOps.exif_transpose(file))
+    assert np.array_equal(photo.pixels, expected)
+    write_photo(photo, tmp_path / f"q{suffix}")
+    with Image.open(tmp_path / f"q{suffix}") as file:
+        assert file.getexif()[0x0112] == 1
+        assert file.getexif()[0x010F] == "ABC"
+        assert file.size == expected.shape[1::-1]
+
+
+def test_exif_loses_its_thumbnail_and_nothing_else():
+    before = exif(6, b"JPEG of what was removed")
+    after, orientation = clean_exif(before)
+    assert orientation == 6
+    assert b"removed" not in after
+    assert len(after) == len(before)
+    assert clean_exif(after) == (after, 1)
+    assert clean_exif(exif(1)) == (exif(1), 1)
+    assert clean_exif(b"") == (b"", 1)
+    assert clean_exif(b"Exif\0\0nonsense")[0] == b""
+    for cut in range(len(before)):
+        clean_exif(before[:cut])  # raises nothing
+
+
+def profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("source", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp"])
+def test_profile_and_exif_go_from_any_format_to_any(tmp_path, source, target):
+    image("RGB").save(tmp_path / f"p{source}", icc_profile=profile(), exif=exif(1))
+    write_photo(read_photo(tmp_path / f"p{source}"), tmp_path / f"q{target}")
+    with Image.open(tmp_path / f"q{target}") as file:
+        assert file.info["icc_profile"] == profile()
+        assert file.getexif()[0x010F] == "ABC"
+
+
+def test_a_tiff_with_another_layout_keeps_what_describes_it(tmp_path):
+    tags = Image.Exif()
+    tags[0x010F], tags[315] = "ABC", "someone"
+    image("RGB").save(tmp_path / "p.tif", exif=tags, compression="tiff_lzw", dpi=(300, 300))
+    write_photo(read_photo(tmp_path / "p.tif"), tmp_path / "q.tif")
+    with Image.open(tmp_path / "q.tif") as file:
+        assert np.array_equal(np.array(file), noise(3))
+        assert (file.getexif()[0x010F], file.getexif()[315]) == ("ABC", "someone")
+        assert file.info["dpi"] == (300, 300)
+
+
+def test_png_keeps_its_text_and_gamma_but_no_stale_exif_text(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "a walk")
+    text.add_text("Raw profile type exif", "old")
+    text.add(b"gAMA", struct.pack(">L", 45455))
+    image("RGB").save(tmp_path / "p.png", pnginfo=text, dpi=(300, 300))
+    write_photo(read_photo(tmp_path / "p.png"), tmp_path / "q.png")
+    with Image.open(tmp_path / "q.png") as file:
+        file.load()
+        assert file.text == {"Title": "a walk"}
+        assert file.info["gamma"] == pytest.approx(0.45455)
+        assert file.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+@pytest.mark.parametrize(("quality", "sampling"), [(60, 2), (97, 0)])
+def test_jpeg_keeps_its_quality_and_sampling(tmp_path, quality, sampling):
+    image("RGB").save(tmp_path / "p.jpg", quality=quality, subsampling=sampling)
+    write_photo(read_photo(tmp_path / "p.jpg"), tmp_path / "q.jpg")
+    with Image.open(tmp_path / "p.jpg") as before, Image.open(tmp_path / "q.jpg") as after:
+        assert after.format == "JPEG"
+        assert after.quantization == before.quantization
+        assert after.layer == before.layer
+    write_photo(Photo(noise(3), "RGB"), tmp_path / "r.jpg")
+    image("RGB").save(tmp_path / "s.jpg", quality=95)
+    with Image.open(tmp_path / "r.jpg") as ours, Image.open(tmp_path / "s.jpg") as theirs:
+        assert ours.quantization == theirs.quantization
+
+
+def test_a_progressive_jpeg_that_pillow_could_not_write_so_is_written(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFile, "MAXBLOCK", 10**7)
+        Image.fromarray(noise(3, size=(400, 400))).save(tmp_path / "p.jpg", quality=97, subsampling=0, progressive=True)
+    write_photo(read_photo(tmp_path / "p.jpg"), tmp_path / "q.jpg")
+    with Image.open(tmp_path / "p.jpg") as before, Image.open(tmp_path / "q.jpg") as after:
+        assert after.quantization == before.quantization
+
+
+def test_palettes_bits_and_clear_colours_are_resolved(tmp_path):
+    palette = image("RGB").quantize(16)
+    palette.save(tmp_path / "p.png")
+    photo = read_photo(tmp_path / "p.png")
+    assert photo.mode == "RGB"
+    assert np.array_equal(photo.pixels, np.array(palette.convert("RGB")))
+    palette.save(tmp_path / "clear.png", transparency=3)
+    clear = read_photo(tmp_path / "clear.png")
+    assert clear.mode == "RGBA"
+    assert np.array_equal(clear.pixels[..., 3] == 0, np.array(palette) == 3)
+    write_photo(clear, tmp_path / "q.png")
+    assert np.array_equal(read_photo(tmp_path / "q.png").pixels, clear.pixels)
+    image("L").convert("1").save(tmp_path / "bits.png")
+    assert read_photo(tmp_path / "bits.png").mode == "L"
+
+
+def test_lab_becomes_rgb_without_its_profile(tmp_path):
+    lab = image("RGB").convert("LAB")
+    lab.save(tmp_path / "p.tif", icc_profile=b"a profile of LAB")
+    photo = read_photo(tmp_path / "p.tif")
+    assert photo.mode == "RGB"
+    assert "icc_profile" not in photo.info
+
+
+def test_a_picture_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    image("RGB").save(tmp_path / "p.png")
+
+    def load(self):
+        raise MemoryError
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    with pytest.raises(UserError, match=r"p\.png does not fit into memory"):
+        read_photo(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_go_to_rgb_and_back(mode, dtype):
+    pixels = noise(len(mode), dtype)
+    if mode == "CMYK":
+        pixels[..., 3] = 0
+    colours = len(mode.removesuffix("A"))
+    picture = to_rgb(pixels, mode)
+    assert picture.shape == (1, 3, *SIZE)
+    old = pixels[..., :colours]
+    assert np.array_equal(blend(old, from_rgb(picture, mode), np.full(SIZE, 255, np.uint8)), old)
+
+
+def test_cmyk_is_seen_as_pillow_sees_it():
+    pixels = noise(4)
+    seen = np.array(Image.frombytes("CMYK", SIZE[::-1], pixels.tobytes()).convert("RGB"))
+    ours = to_rgb(pixels, "CMYK")[0].permute(1, 2, 0).numpy() * 255
+    assert abs(ours - seen).max() <= 2
+
+
+def test_a_weight_of_zero_keeps_every_bit_and_half_is_half():
+    old = noise(3)
+    weights = np.zeros(SIZE, dtype=np.uint8)
+    weights[0, 0], weights[0, 1] = 255, 51
+    mixed = blend(old, np.ones((*SIZE, 3), dtype=np.float32), weights)
+    assert (mixed[0, 0] == 255).all()
+    assert np.array_equal(mixed[0, 1], (0.2 * 255 + 0.8 * old[0, 1]).round())
+    mixed[0, :2] = old[0, :2]
+    assert np.array_equal(mixed, old)
+
+
+def half() -> np.ndarray:
+    marked = np.zeros(SIZE, dtype=bool)
+    marked[:, 11:] = True
+    return marked
+
+
+def masks() -> dict[str, Image.Image]:
+    white = Image.fromarray(np.where(half(), 255, 0).astype(np.uint8))
+    clear = Image.new("RGBA", white.size, "black")
+    clear.putalpha(white)
+    palette = Image.fromarray(half().astype(np.uint8), "P")
+    palette.putpalette([10, 0, 0, 200, 200, 200])
+    deep = Image.fromarray(np.where(half(), 40000, 20000).astype(np.uint16))
+    grey = Image.fromarray(np.where(half(), 128, 127).astype(np.uint8))
+    return {
+        "grey": white,
+        "rgb": white.convert("RGB"),
+        "bits": white.convert("1"),
+        "alpha": clear,
+        "opaque": white.convert("RGBA"),
+        "palette": palette,
+        "deep": deep,
+        "threshold": grey,
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(masks()))
+@pytest.mark.parametrize("invert", [False, True])
+def test_masks_of_any_kind(tmp_path, kind, invert):
+    masks()[kind].save(tmp_path / "mask.png")
+    assert np.array_equal(read_mask(tmp_path / "mask.png", SIZE, invert), half() ^ invert)
+    assert np.array_equal(marks(masks()[kind]), half())
+
+
+def test_a_turned_mask_is_seen_upright(tmp_path):
+    masks()["grey"].rotate(90, expand=True).save(tmp_path / "mask.jpg", exif=exif(6), quality=95)
+    assert np.array_equal(read_mask(tmp_path / "mask.jpg", SIZE), half())
+    with Image.open(tmp_path / "mask.jpg") as image:
+        assert np.array_equal(marks(image), half())
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        half(),
+        half().astype(np.uint8),
+        half() * np.uint8(255),
+        half() * 1.0,
+        half() * np.uint16(65535),
+        torch.from_numpy(half())[None].float(),
+        torch.from_numpy(half())[None, None].to(torch.uint8) * 255,
+        (half() * 255).astype(np.int64),
+        np.repeat(half()[..., None] * np.uint8(255), 3, axis=2),  # as OpenCV reads a mask
+        half()[None] * 1.0,
+        half()[..., None],
+        torch.from_numpy(half()).expand(3, -1, -1).to(torch.bfloat16),
+        half().tolist(),
+    ],
+)
+def test_masks_of_any_array(array):
+    assert np.array_equal(array_mask(array), half())
+
+
+def test_bad_masks(tmp_path):
+    masks()["grey"].save(tmp_path / "mask.png")
+    with pytest.raises(UserError, match=r"mask\.png is 23 x 19 pixels but the photo is 24 x 19"):
+        read_mask(tmp_path / "mask.png", (19, 24))
+    Image.new("L", SIZE[::-1], 0).save(tmp_path / "empty.png")
+    with pytest.raises(UserError, match=r"empty\.png is empty"):
+        read_mask(tmp_path / "empty.png", SIZE)
+    with pytest.raises(UserError, match=r"empty\.png marks the whole photo"):
+        read_mask(tmp_path / "empty.png", SIZE, invert=True)
+    with pytest.raises(UserError, match="shape"):
+        array_mask(np.ones((4, 5, 2)))
+    with pytest.raises(UserError, match="The mask is a NoneType"):
+        array_mask(None)
+    assert array_mask(np.ones((1, 3))).shape == (1, 3)  # a picture of one row
+
+
+def test_boxes():
+    marked = boxes_mask([(11, 0, 23, 19), (0, 0, 1, 1)], SIZE)
+    assert np.array_equal(marked[:, 1:], half()[:, 1:])
+    assert marked[:, 0].tolist() == [True] + [False] * 18
+    for box in ((500, 500, 600, 600), (-1, 0, 5, 5), (0, 0, 24, 5)):
+        with pytest.raises(UserError, match="outside the photo, which is 23 x 19"):
+            boxes_mask([box], SIZE)
+    with pytest.raises(UserError, match="5,5,5,9 is empty"):
+        boxes_mask([(5, 5, 5, 9)], SIZE)
+
+
+def test_files_that_are_no_photos(tmp_path, monkeypatch):
+    def refused(name: str, match: str, max_pixels: int = 10**6) -> None:
+        with pytest.raises(UserError, match=match):
+            read_photo(tmp_path / name, max_pixels)
+
+    refused("missing.png", "does not exist")
+    refused(".", "is a folder")
+    (tmp_path / "text.png").write_text("hello")
+    refused("text.png", "not a picture")
+    Image.fromarray(noise(3, size=(64, 64))).save(tmp_path / "cut.jpg")
+    for name, suffix in (("cut.jpg", "jpg"), ("deep.png", "png")):
+        if suffix == "png":
+            write_photo(Photo(noise(3, np.uint16, (64, 64)), "RGB"), tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+        refused(name, f"{name} cannot be read")
+    Image.new("RGB", (2000, 1000)).save(tmp_path / "bomb.png")
+    refused("bomb.png", "2000 x 1000 pixels, more than the 1000000.*--max-pixels")
+    refused("bomb.png", "--max-pixels", 999_999)
+    before = Image.MAX_IMAGE_PIXELS
+    with opened(tmp_path / "bomb.png", 2_000_000):
+        assert before == Image.MAX_IMAGE_PIXELS  # which is everybody's
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert read_photo(tmp_path / "bomb.png", 2_000_000).size == (1000, 2000)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    monkeypatch.undo()
+    image("RGB").save(tmp_path / "two.gif", save_all=True, append_images=[image("RGB").rotate(90)])
+    refused("two.gif", "holds 2 pictures")
+    Image.fromarray(noise(1)[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
+    refused("float.tif", "more than 8 bits")
+
+
+def test_targets(tmp_path):
+    assert target_for(tmp_path / "a.JPG") == tmp_path / "a_filled.JPG"
+    assert target_for(tmp_path / "a.gif") == tmp_path / "a_filled.png"
+    check_target(tmp_path / "new" / "folder" / "a.png", overwrite=False)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a.png").write_text("before")
+    with pytest.raises(UserError, match=r"a\.png exists already.*--overwrite"):
+        check_target(tmp_path / "a.png", overwrite=False)
+    check_target(tmp_path / "a.png", overwrite=True)
+    with pytest.raises(UserError, match=r"a\.xyz has an extension that cannot be written"):
+        check_target(tmp_path / "a.xyz", overwrite=False)
+    with pytest.raises(UserError, match=r"new has no extension, and is no folder"):
+        check_target(tmp_path / "new", overwrite=False)
+    with pytest.raises(UserError, match=r"a\.png is a file"):
+        check_target(tmp_path / "a.png" / "b.png", overwrite=False)
+    (tmp_path / "c.png").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        check_target(tmp_path / "c.png", overwrite=True)
+    with pytest.raises(UserError, match="has transparency"):
+        check_keeps(Photo(noise(4), "RGBA"), tmp_path / "a.jpg")
+    with pytest.raises(UserError, match="is CMYK"):
+        check_keeps(Photo(noise(4), "CMYK"), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
+    """A limit on the size of files stands in for a disk that is full."""
+    resource = pytest.importorskip("resource")
+    signal = pytest.importorskip("signal")
+    target = tmp_path / f"a{suffix}"
+    target.write_text("before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(UserError, match="could not be written"):
+            write_photo(Photo(noise(3, size=(200, 200)), "RGB"), target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert target.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_an_image_carries_what_the_photo_carried(tmp_path):
+    image("RGB").save(tmp_path / "p.jpg", icc_profile=profile(), exif=exif(1))
+    result = read_photo(tmp_path / "p.jpg").to_image()
+    buffer = io.BytesIO()
+    result.save(buffer, "JPEG", exif=result.info["exif"], icc_profile=result.info["icc_profile"])
+    assert result.mode == "RGB"
+    deep = Photo(noise(4, np.uint16), "RGBA").to_image()
+    assert deep.mode == "RGBA"
+    assert Photo(noise(1, np.uint16), "L").to_image().mode == "I;16"

@@ -1,0 +1,376 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save_file
+
+from inpaint import Inpainter
+from inpaint.content.networks import ContextEncoder
+from inpaint.errors import UserError
+from inpaint.photo.files import read_photo, write_photo
+from inpaint.photo.first_stage import Network, first_stage
+from inpaint.photo.photo import Photo
+from inpaint.photo.windows import Window, soften
+from inpaint.refinement.settings import Settings, read_preset
+
+MEAN = torch.tensor([0.5, 0.4, 0.3])
+
+
+def network_file(path, middle="fully_connected", residual=False, perceptual=False, **metadata):
+    """A small untrained content network, as the starter network is stored."""
+    torch.manual_seed(0)
+    generator = ContextEncoder(4, 8, middle=middle, residual=residual, perceptual=perceptual)
+    state = {
+        f"generator.{name}": t.half() if t.is_floating_point() else t for name, t in generator.state_dict().items()
+    }
+    save_file(state | {"mean_colour": MEAN.view(3, 1, 1).half()}, path, metadata or None)
+    return path
+
+
+@pytest.fixture(scope="module")
+def inpainter(tmp_path_factory):
+    """With a network that was never trained, and as little refinement as there can be."""
+    made = Inpainter(network_file(tmp_path_factory.mktemp("weights") / "net.safetensors"), "fast", device="cpu")
+    made.settings = replace(made.settings, iterations=1)
+    return made
+
+
+def picture(height=90, width=110, channels=3, dtype=np.uint8):
+    top = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(0, top, (height, width, channels), dtype=dtype, endpoint=True)
+
+
+def disc(height=90, width=110, y=45, x=55, radius=6):
+    rows, columns = np.mgrid[:height, :width]
+    return np.hypot(rows - y, columns - x) <= radius
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    channels=st.integers(1, 4),
+    deep=st.booleans(),
+    dilate=st.integers(0, 3),
+    feather=st.integers(0, 3),
+    holes=st.integers(1, 3),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_picture_with_any_holes(inpainter, seed, height, width, channels, deep, dilate, feather, holes):
+    """Outside nothing changes, not a bit; inside there are numbers (the refinement refuses others itself)."""
+    rng = np.random.default_rng(seed)
+    pixels = picture(height, width, channels, np.uint16 if deep else np.uint8)
+    marked = np.zeros((height, width), dtype=bool)
+    for _ in range(holes):
+        top, left = rng.integers(0, height), rng.integers(0, width)
+        marked[top : top + rng.integers(1, 30), left : left + rng.integers(1, 30)] = True
+    photo = Photo(pixels, {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels])
+    hole = soften(marked, dilate, feather) > 0
+    if hole.all():
+        with pytest.raises(UserError, match="whole photo"):
+            inpainter.fill_photo(photo, marked, dilate=dilate, feather=feather)
+        return
+    filled, done = inpainter.fill_photo(photo, marked, dilate=dilate, feather=feather)
+    assert np.array_equal(filled.pixels[~hole], pixels[~hole])
+    assert np.array_equal(filled.pixels[..., photo.colours :], pixels[..., photo.colours :])
+    assert filled.pixels.dtype == pixels.dtype
+    assert done
+    for scale in (scale for hole in done for scale in hole.scales):
+        assert scale.after.total(inpainter.settings).isfinite().all()
+
+
+def test_what_stands_in_the_hole_does_not_matter(inpainter):
+    pixels, marked = picture(), disc()
+    other = np.where((soften(marked, 8, 0) > 0)[..., None], 255 - pixels, pixels)
+    assert np.array_equal(
+        np.array(inpainter.fill(pixels, marked, feather=0)), np.array(inpainter.fill(other, marked, feather=0))
+    )
+
+
+@pytest.mark.parametrize("content", ["telea", "starter"])
+def test_a_constant_picture_is_filled_with_its_colour(content):
+    """Also at a corner, and for two holes."""
+    if content == "telea":
+        pytest.importorskip("cv2")
+    pixels = np.full((200, 220, 3), (180, 90, 40), dtype=np.uint8)
+    marked = disc(200, 220) | disc(200, 220, 0, 219) | disc(200, 220, 150, 150)
+    filled = Inpainter(content, "fast", device="cpu").fill(pixels, marked)
+    assert np.abs(np.array(filled).astype(int) - pixels).max() <= 12
+
+
+@pytest.mark.parametrize("kind", ["path", "image", "array", "float", "tensor", "bytes"])
+def test_every_kind_of_picture_gives_the_same(inpainter, tmp_path, kind):
+    pixels, marked = picture(), disc()
+    Image.fromarray(pixels).save(tmp_path / "p.png")
+    Image.fromarray(marked).save(tmp_path / "m.png")
+    photo, mask = {
+        "path": (tmp_path / "p.png", str(tmp_path / "m.png")),
+        "image": (Image.fromarray(pixels), Image.fromarray(marked)),
+        "array": (pixels, marked.astype(np.uint8)),
+        "float": (pixels / np.float32(255), marked.astype(np.float32)),
+        "tensor": (torch.from_numpy(pixels).permute(2, 0, 1) / 255, torch.from_numpy(marked)[None].float()),
+        "bytes": (torch.from_numpy(pixels).permute(2, 0, 1), np.repeat(marked[..., None] * np.uint8(255), 3, 2)),
+    }[kind]
+    filled = inpainter.fill(photo, mask)
+    assert isinstance(filled, Image.Image)
+    assert np.array_equal(np.array(filled), np.array(inpainter.fill(pixels, marked)))
+    assert np.array_equal(np.array(inpainter.fill(photo, ~marked, invert=True)), np.array(filled))
+
+
+def test_the_seed_decides(inpainter):
+    pixels, marked = picture(), disc()
+    made = [np.array(inpainter.fill(pixels, marked))]
+    for seed in (1, 2, 2):
+        inpainter.seed = seed
+        made.append(np.array(inpainter.fill(pixels, marked)))
+    inpainter.seed = 0
+    assert not np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[1], made[2])
+    assert np.array_equal(made[2], made[3])
+
+
+def test_large_windows_are_worked_on_at_max_side(inpainter):
+    pixels, marked = picture(300, 320), disc(300, 320, 150, 160, 60)
+    inpainter.max_side = 128
+    filled, (hole,) = inpainter.fill_photo(Photo(pixels, "RGB"), marked)
+    inpainter.max_side = 2048
+    assert hole.window[2] > 256
+    assert hole.working_side == 128
+    outside = soften(marked, 8, 4) == 0
+    assert np.array_equal(filled.pixels[outside], pixels[outside])
+
+
+def test_progress_and_intermediates(inpainter, tmp_path, monkeypatch):
+    monkeypatch.setattr(inpainter, "settings", replace(inpainter.settings, rounds=3, iterations=1))
+    steps = []
+    marked = disc() | disc(y=5, x=100, radius=3)
+    _, holes = inpainter.fill_photo(
+        Photo(picture(), "RGB"), marked, dilate=2, feather=0, progress=steps.append, intermediates=tmp_path
+    )
+    assert len(holes) == 2
+    assert steps == sorted(steps)
+    assert steps[-1] == 1
+    assert len(set(steps)) == 2 + 3 * sum(len(hole.scales) for hole in holes)  # both first stages, then each round
+    for folder in ("hole_001", "hole_002"):
+        assert {"input.png", "prediction.png", "filled.png"} < {path.name for path in (tmp_path / folder).iterdir()}
+
+
+def test_many_specks_are_each_filled_alone(inpainter, monkeypatch):
+    """The refinement of a speck sees no other, and matches only what is finer than the speck; a thick hole sees all."""
+    marked = disc(200, 300, 100, 230, 20)
+    for x in (30, 80, 130):
+        marked |= disc(200, 300, 60, x, 2)
+    calls, real = [], inpainter._refine
+
+    def refine(picture, mask, prediction, settings, *rest):
+        calls.append((int(mask.sum()), settings.layers))
+        return real(picture, mask, prediction, settings, *rest)
+
+    monkeypatch.setattr(inpainter, "_refine", refine)
+    photo = Photo(picture(200, 300), "RGB")
+    filled, holes = inpainter.fill_photo(photo, marked, dilate=0, feather=1)
+    speck, layers = int(disc(200, 300, 60, 30, 2).sum()), inpainter.settings.layers
+    assert len(holes) == len(calls) == 4
+    assert calls[0][0] >= int(disc(200, 300, 100, 230, 20).sum())
+    assert [size for size, _ in calls[1:]] == [speck] * 3
+    assert [names for _, names in calls] == [layers] + [("relu3_1",)] * 3
+    outside = soften(marked, 0, 1) == 0
+    assert np.array_equal(filled.pixels[outside], photo.pixels[outside])
+
+
+def test_what_the_fill_fades_into_is_the_photo(inpainter, monkeypatch):
+    """Not what the first stage filled a speck with before."""
+    monkeypatch.setattr(inpainter, "first_stage", lambda picture, *_: torch.ones_like(picture))
+    monkeypatch.setattr(inpainter, "_refine", lambda picture, mask, prediction, *_: (prediction, []))
+    marked = disc(radius=2)
+    filled, _ = inpainter.fill_photo(Photo(np.zeros((90, 110, 3), np.uint8), "RGB"), marked, dilate=0, feather=4)
+    weights = soften(marked, 0, 4)
+    assert ((weights > 0) & (weights < 255)).any()
+    assert np.array_equal(filled.pixels[..., 0], weights)
+
+
+def test_the_network_fills_thin_holes_smoothly():
+    made = first_stage("starter")
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[..., 60:68, 50:90] = 1
+    slope = torch.linspace(0, 1, 128).expand(1, 3, 128, 128)
+    filled = made(torch.where(mask > 0, 9.0, slope), mask, Window(0, 0, 128), (128, 128))
+    torch.testing.assert_close(filled, slope, atol=0.04, rtol=0)
+
+
+def test_the_network_meets_the_holes_border(tmp_path):
+    """A prediction that is far off is drawn to the known pixels at the border, and is itself in the middle."""
+
+    class Black(torch.nn.Module):
+        def forward(self, shown, mask):
+            return torch.zeros(1, 3, 64, 64)
+
+    made = Network(network_file(tmp_path / "net.safetensors"))
+    made.generator = Black()
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[..., 40:80, 50:90] = 1
+    mask[..., :10, :10] = 1  # another hole, outside the middle
+    bright = torch.where(mask > 0, 9.0, torch.full((1, 3, 128, 128), 0.8))
+    filled = made(bright, mask, Window(0, 0, 128), (128, 128))
+    assert filled[..., 40, 50:90].min() > 0.55
+    assert filled[..., 58:62, 68:72].max() < 0.02
+    assert (filled * (1 - mask) - bright * (1 - mask)).abs().max() < 1e-6
+    torch.testing.assert_close(filled[..., :10, :10], torch.full((1, 3, 10, 10), 0.8))
+
+
+def test_a_given_picture_is_the_start(tmp_path):
+    write_photo(Photo(np.full_like(picture(), 77), "RGB"), tmp_path / "start.png")
+    made = first_stage(tmp_path / "start.png")
+    window = Window(-9, 0, 128)
+    start = made(torch.zeros(1, 3, 128, 128), torch.ones(1, 1, 128, 128), window, (90, 110))
+    torch.testing.assert_close(start, torch.full_like(start, 77 / 255))
+    with pytest.raises(UserError, match=r"start\.png is 110 x 90 pixels but the photo is 111 x 90"):
+        made(torch.zeros(1, 3, 128, 128), torch.ones(1, 1, 128, 128), window, (90, 111))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"middle": "channel_wise"},
+        {"middle": "fully_connected"},
+        {"residual": True},
+        {"residual": True, "perceptual": True},
+    ],
+)
+def test_networks_are_built_from_their_weights(tmp_path, options):
+    made = Network(network_file(tmp_path / "net.safetensors", **options, licence="none"))
+    assert made.generator.state_dict().keys() == ContextEncoder(4, 8, **options).state_dict().keys()
+    assert ("content_vgg" in made.weight_files) == options.get("perceptual", False)
+    torch.testing.assert_close(made.mean_colour.flatten(), MEAN, atol=1e-3, rtol=0)
+    assert not made.generator.training
+    state = {f"generator.{k}": v for k, v in made.generator.state_dict().items()} | {"mean_colour": made.mean_colour}
+    torch.save({"state_dict": state | {"discriminator.x": torch.ones(1)}, "epoch": 3}, tmp_path / "last.ckpt")
+    again = first_stage(tmp_path / "last.ckpt")
+    x, mask = torch.rand(1, 3, 128, 128), torch.zeros(1, 1, 128, 128)
+    mask[..., 40:80, 50:90] = 1
+    assert torch.equal(again.generator(x, mask), made.generator(x, mask))
+
+
+class Pickled:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code ran')",)
+
+
+def test_bad_first_stages(tmp_path):
+    def refused(match: str, content: object) -> None:
+        with pytest.raises(UserError, match=match):
+            first_stage(content)
+
+    refused("no first stage 'magic': choose starter, telea", "magic")
+    torch.save({"state_dict": {"x": Pickled()}}, tmp_path / "code.ckpt")
+    refused(
+        r"code\.ckpt cannot be read as a checkpoint of tensors: .* plain values, which could run code\.$",
+        tmp_path / "code.ckpt",
+    )
+    (tmp_path / "text.safetensors").write_text("hello")
+    refused(r"text\.safetensors cannot be read as a checkpoint", tmp_path / "text.safetensors")
+    torch.save({"state_dict": {"layer.weight": torch.ones(3)}}, tmp_path / "foreign.ckpt")
+    refused(r"foreign\.ckpt holds no content network", tmp_path / "foreign.ckpt")
+    state = {f"generator.{k}": v for k, v in ContextEncoder(4, 8).state_dict().items()} | {"mean_colour": MEAN}
+    state["generator.decoder.0.0.weight"] = torch.ones(5, 5, 4, 4)
+    save_file(state, tmp_path / "other.safetensors")
+    refused(r"other\.safetensors holds another network.*decoder\.0\.0\.weight", tmp_path / "other.safetensors")
+    state = {f"generator.{k}": v for k, v in ContextEncoder(4, 8).state_dict().items()} | {"mean_colour": MEAN}
+    save_file(state | {"generator.joins.1.add.weight": torch.ones(4, 8, 1, 1)}, tmp_path / "joined.safetensors")
+    refused(r"joined\.safetensors holds another network.*joins\.1\.add\.weight", tmp_path / "joined.safetensors")
+    (tmp_path / "text.png").write_text("hello")
+    refused(r"text\.png is not a picture", tmp_path / "text.png")
+    Image.fromarray(picture()).save(tmp_path / "large.png")
+    with pytest.raises(UserError, match=r"large\.png declares 110 x 90 pixels.*--max-pixels"):
+        first_stage(tmp_path / "large.png", max_pixels=9899)
+    assert first_stage(tmp_path / "large.png", max_pixels=9900).pixels.shape == (90, 110, 3)
+
+
+def test_opencv_missing_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(UserError, match=r"OpenCV.*neural-patch-synthesis\[classical\]"):
+        first_stage("telea")
+
+
+def test_presets():
+    default = Settings(**read_preset("default"))
+    assert default == Settings()
+    fast, best = (Settings(**read_preset(name)) for name in ("fast", "best"))
+    cost = [s.rounds * s.iterations for s in (fast, default, best)]
+    assert cost == sorted(set(cost))
+    assert Settings(**read_preset("released")).content_layer == "relu4_2"
+    with pytest.raises(UserError, match="no preset 'quick': choose one of best, default, fast"):
+        read_preset("quick")
+
+
+def test_bad_choices(inpainter, tmp_path):
+    net = inpainter.weight_files["content"]
+    for device in ("cuda:7", "cuda:x", "tpu"):
+        with pytest.raises(UserError, match="There is no device"):
+            Inpainter(net, device=device)
+    with pytest.raises(UserError, match="max_side"):
+        Inpainter(net, max_side=64)
+    with pytest.raises(UserError, match="alpha"):
+        Inpainter(net, alpha=-1)
+    assert Inpainter(net, alpha=0.25).settings.alpha == 0.25
+    with pytest.raises(UserError, match="dilate is -1"):
+        inpainter.fill(picture(), disc(), dilate=-1)
+    with pytest.raises(UserError, match=r"mask is 110 x 90 pixels but the photo is 110 x 91"):
+        inpainter.fill(picture(91), disc())
+    with pytest.raises(UserError, match="mask is empty"):
+        inpainter.fill(picture(), disc() & False)
+    with pytest.raises(UserError, match="whole photo"):
+        inpainter.fill(picture(), disc(), dilate=200)
+    with pytest.raises(UserError, match="not finite"):
+        inpainter.fill(np.full((90, 110, 3), np.nan), disc())
+    with pytest.raises(UserError, match=r"floats go up to 255, but have to lie in \[0, 1\]"):
+        inpainter.fill(np.full((90, 110, 3), 255.0), disc())
+    with pytest.raises(UserError, match="shape"):
+        inpainter.fill(np.zeros((90, 110, 7), np.uint8), disc())
+    with pytest.raises(UserError, match="The photo is a list"):
+        inpainter.fill(picture().tolist(), disc())
+    with pytest.raises(UserError, match="values are int64"):
+        inpainter.fill(picture().astype(np.int64), disc())
+    with pytest.raises(UserError, match="seed is -1"):
+        Inpainter(net, seed=-1)
+    with pytest.raises(UserError, match="alpha is inf"):
+        Inpainter(net, alpha=float("inf"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(inpainter, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(inpainter, "_refine", fail)
+    with pytest.raises(UserError, match="lower --max-side"):
+        inpainter.fill(picture(), disc())
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, inpaint; assert 'torch' not in sys.modules; from inpaint import Inpainter; assert Inpainter"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_metadata_reaches_the_image(inpainter, tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    Image.fromarray(picture()).save(tmp_path / "p.jpg", exif=exif, dpi=(300, 300))
+    filled = inpainter.fill(tmp_path / "p.jpg", disc())
+    assert filled.info["dpi"] == (300, 300)
+    assert b"maker" in filled.info["exif"]
+    assert read_photo(tmp_path / "p.jpg").size == filled.size[::-1]
