@@ -14,7 +14,7 @@ from inpaint.errors import UserError
 from inpaint.runs.wandb_log import has_key
 
 SCALES = 3  # of the refinement's presets
-TERMS = ("content", "texture", "tv")
+TERMS = ("content", "texture", "total_variation")
 MEASURES = {"hole_psnr": "PSNR in the hole, dB", "hole_ssim": "SSIM in the hole", "hole_l1": "L1 in the hole, %"}
 RATIOS = {"sharpness": "sharpness, hole / around it", "seam": "steps, border / surroundings"}
 LOSSES = {

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from experiments.refinement_choices.choices import shown
+from experiments.examples import near_the_hole
 from experiments.removal.removal import save_jpeg
 from inpaint.errors import UserError
 from inpaint.evaluation.gallery import gallery
@@ -39,8 +39,8 @@ def row(folder: Path, published: Path | None) -> list[Tensor]:
             f"{folder} is {stages[0].shape[2]} x {stages[0].shape[1]}, but what was published is of 512 x 512."
         )
     theirs = read_picture(published / f"{folder.name.replace('real', 'published')}.png")
-    enlarged = F.interpolate(theirs[None], (512, 512))  # nearest, so that pixels are seen as large as they are
-    return [shown(stage[None]) for stage in stages] + [shown(enlarged)]
+    enlarged = F.interpolate(theirs[None], (512, 512))[0]  # nearest, so that pixels are seen as large as they are
+    return [near_the_hole(picture) for picture in (*stages, enlarged)]
 
 
 def main() -> None:

@@ -10,10 +10,13 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.refinement_choices.choices import load, shown
+from experiments.examples import authors_case, near_the_hole
+from inpaint.content.weights import STARTER
 from inpaint.evaluation.gallery import gallery
 from inpaint.imaging.reading import read_picture, write_picture
-from inpaint.refinement.pyramid import refine
+from inpaint.photo.first_stage import Network
+from inpaint.refinement.settings import preset
+from inpaint.refinement.stages import inpaint
 from inpaint.vgg import load_vgg
 
 HERE = Path(__file__).parent
@@ -29,15 +32,15 @@ def main() -> None:
     if not files:
         print(f"skipped, for {options.data} holds no real_*.png")
         return
-    vgg, rows = load_vgg().on("cpu"), []
+    content, vgg, rows = Network(STARTER), load_vgg().on("cpu"), []
     for path in files:
-        picture, mask, prediction = load(path)
+        picture, mask = authors_case(path)
         scales: list[Tensor] = []
-        filled, _ = refine(picture, mask, prediction, vgg, callback=lambda *scale, to=scales: to.append(scale[2]))
-        published = read_picture(path.with_name(path.name.replace("real", "published")))[None]
+        filled = inpaint(picture, mask, content, vgg, preset(), on_scale=lambda *scale, to=scales: to.append(scale[2]))
+        published = read_picture(path.with_name(path.name.replace("real", "published")))
         # nearest, so that pixels are seen as large as they are
-        columns = [F.interpolate(x, (512, 512)) for x in (prediction, *scales[:-1], filled, picture, published)]
-        rows.append([shown(x) for x in columns])
+        columns = (filled.content, *scales[:-1], filled.refined, picture, published)
+        rows.append([near_the_hole(F.interpolate(x[None], (512, 512))[0]) for x in columns])
         print(f"{path.name} [{len(rows)}/{len(files)}]", flush=True)
     write_picture(gallery(rows, HEADINGS, side=160), HERE / "scales.jpg")
     print(HERE / "scales.jpg")

@@ -13,85 +13,70 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor
 
+from experiments.examples import Mask, Picture, authors_case, near_the_hole
+from inpaint.content.weights import STARTER
 from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
 from inpaint.files import atomic
-from inpaint.imaging.pixels import composite, resize, resize_masked
 from inpaint.imaging.reading import read_picture, write_picture
-from inpaint.photo.first_stage import first_stage
-from inpaint.photo.windows import Window
-from inpaint.refinement.pyramid import refine
-from inpaint.refinement.settings import Settings
+from inpaint.photo.first_stage import Network
+from inpaint.refinement.settings import Settings, preset
+from inpaint.refinement.stages import FirstStage, inpaint
 from inpaint.vgg import VGG, load_vgg
 
 HERE = Path(__file__).parent
 SHOWN = 4  # pictures in a comparison
 INTERRUPTED = 130  # what shells report for Ctrl-C
 GROUPS: dict[str, dict[str, Settings]] = {
-    "alpha": {f"alpha {a:g}": Settings(alpha=a) for a in (0, 0.02, 1, 5)},
-    "beta": {f"beta {b:g}": Settings(beta=b) for b in (0, 0.1)},
-    "rule": {"l2 match": Settings(rule="l2")},
-    "colour": {f"colour {c:g}": Settings(colour=c) for c in (0, 1)},
-    "smooth": {f"smooth {s:g}": Settings(smooth=s) for s in (0, 4)},
-    "layers": {name: Settings(layers=(name,)) for name in ("relu3_1", "relu4_1")},
-    "content": {f"content on relu4_2, alpha {a:g}": Settings(content_layer="relu4_2", alpha=a) for a in (0.2, 1, 5)},
+    "alpha": {f"alpha {a:g}": preset(alpha=a) for a in (0, 0.02, 1, 5)},
+    "beta": {f"beta {b:g}": preset(beta=b) for b in (0, 0.1)},
+    "rule": {"l2 match": preset(rule="l2")},
+    "colour": {f"colour {c:g}": preset(colour=c) for c in (0, 1)},
+    "smooth": {f"smooth {s:g}": preset(smooth=s) for s in (0, 4)},
+    "layers": {name: preset(layers=(name,)) for name in ("relu3_1", "relu4_1")},
+    "content": {f"content on relu4_2, alpha {a:g}": preset(content_layer="relu4_2", alpha=a) for a in (0.2, 1, 5)},
     "rounds": {
-        "1 round of 30": Settings(rounds=1, iterations=30),
-        "10 rounds of 3": Settings(rounds=10, iterations=3),
-        "3 rounds of 5": Settings(iterations=5),
-        "3 rounds of 20": Settings(iterations=20),
+        "1 round of 30": preset(rounds=1, iterations=30),
+        "10 rounds of 3": preset(rounds=10, iterations=3),
+        "3 rounds of 5": preset(iterations=5),
+        "3 rounds of 20": preset(iterations=20),
     },
-    "scales": {"1 scale": Settings(scales=1), "2 scales": Settings(scales=2)},
+    "scales": {"1 scale": preset(scales=1), "2 scales": preset(scales=2)},
 }
 HEADINGS = ("variant", "PSNR, dB", "against stage 1", "SSIM", "sharpness", "seam", "cast", "CPU seconds")
 
-Picture = Float[Tensor, "1 3 512 512"]
-Mask = Float[Tensor, "1 1 512 512"]
-Case = tuple[Picture, Mask, Picture]
-
-
-def load(path: Path) -> Case:
-    """Picture, mask, and the picture filled by what the content network predicts."""
-    picture = read_picture(path)[None]
-    mask = torch.zeros(1, 1, 512, 512)
-    mask[..., 144:368, 144:368] = 1
-    small = resize_masked(picture, mask, (128, 128))
-    prediction = first_stage("starter")(*small, Window(0, 0, 128), (128, 128))
-    return picture, mask, composite(picture, resize(prediction, (512, 512)), mask)
-
-
-def shown(picture: Picture) -> Float[Tensor, "3 288 288"]:
-    """The hole and 32 pixels around it."""
-    return picture[0, :, 112:400, 112:400]
+Case = tuple[Picture, Mask]
 
 
 def measures(result: Picture, prediction: Picture, picture: Picture, mask: Mask) -> list[float]:
     """A row's values for one result, but for the seconds."""
-    errors, before = (measure(x[0], picture[0], mask[0])["hole"] for x in (result, prediction))
+    errors, before = (measure(x, picture, mask)["hole"] for x in (result, prediction))
     return [
         errors["psnr"],
         errors["psnr"] - before["psnr"],
         errors["ssim"],
-        sharpness_ratio(result[0], mask[0]),
-        seam_ratio(result[0], mask[0]),
-        colour_cast(result[0], picture[0], mask[0]),
+        sharpness_ratio(result, mask),
+        seam_ratio(result, mask),
+        colour_cast(result, picture, mask),
     ]
 
 
-def run(settings: Settings, cases: Sequence[Case], vgg: VGG) -> tuple[list[float], list[Tensor]]:
-    """A row's values, means over the cases, and what is shown of the results."""
-    rows, results = [], []
-    for picture, mask, prediction in cases:
+def run(
+    settings: Settings, cases: Sequence[Case], content: FirstStage, vgg: VGG
+) -> tuple[list[float], list[float], list[Tensor]]:
+    """The values of stage 1's row and of this row, means over the cases, and what is shown of the results."""
+    alone, rows, results = [], [], []
+    for picture, mask in cases:
         began = time.process_time()
-        result, _ = refine(picture, mask, prediction, vgg, settings)
+        filled = inpaint(picture, mask, content, vgg, settings)
         seconds = time.process_time() - began
-        rows.append([*measures(result, prediction, picture, mask), seconds])
-        results.append(shown(result))
-    return torch.tensor(rows).mean(0).tolist(), results
+        alone.append([*measures(filled.content, filled.content, picture, mask), filled.content_seconds])
+        rows.append([*measures(filled.refined, filled.content, picture, mask), seconds])
+        results.append(near_the_hole(filled.refined))
+    return torch.tensor(alone).mean(0).tolist(), torch.tensor(rows).mean(0).tolist(), results
 
 
 def table(rows: dict[str, list[float]]) -> str:
@@ -114,33 +99,33 @@ def main() -> None:
     if not files:
         print(f"skipped, for {options.data} holds no real_*.png")
         return
-    cases, vgg = [load(path) for path in files], load_vgg().on("cpu")
-    default = {"**default**": Settings()}
+    cases, content, vgg = [authors_case(path) for path in files], Network(STARTER), load_vgg().on("cpu")
+    default = {"**default**": preset()}
     variants = default | {name: settings for group in GROUPS.values() for name, settings in group.items()}
     kept = options.results / "rows.json"
     measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for name, settings in track(variants.items(), "variants"):
         key = f"{settings} on {', '.join(path.stem for path in files)}"
         if measured.get(name, {}).get("key") != key:
-            values, results = run(settings, cases, vgg)
+            alone, values, results = run(settings, cases, content, vgg)
             for number, result in enumerate(results):
                 write_picture(result, options.results / f"{name.strip('*')}_{number}.png")
-            measured[name] = {"key": key, "values": values}
+            measured[name] = {"key": key, "values": values, "alone": alone}
             with atomic(kept) as beside:
                 beside.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
 
     for group, members in GROUPS.items():
         columns = ["default", *members]
         rows = [
-            [*(read_picture(options.results / f"{name}_{number}.png") for name in columns), shown(picture)]
-            for number, (picture, _, _) in enumerate(cases[:SHOWN])
+            [*(read_picture(options.results / f"{name}_{number}.png") for name in columns), near_the_hole(picture)]
+            for number, (picture, _) in enumerate(cases[:SHOWN])
         ]
         write_picture(gallery(rows, [*columns, "truth"], side=150), HERE / f"{group}.jpg")
     readme = HERE / "README.md"
     start, _, rest = readme.read_text(encoding="utf-8").partition("<!-- table -->\n")
     _, _, end = rest.partition("<!-- /table -->\n")
-    alone = torch.tensor([[*measures(prediction, prediction, x, mask), 0] for x, mask, prediction in cases]).mean(0)
-    written = table({"stage 1 alone": alone.tolist()} | {name: measured[name]["values"] for name in variants})
+    stage_1 = {"stage 1 alone": measured["**default**"]["alone"]}
+    written = table(stage_1 | {name: measured[name]["values"] for name in variants})
     readme.write_text(f"{start}<!-- table -->\n{written}\n<!-- /table -->\n{end}", encoding="utf-8")
     print(f"{readme}, and a picture a group beside it")
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from experiments.speed.bench import problem
+from experiments.examples import problem
 from inpaint.fill.cluster import LOCAL, fill_on_ray
 from inpaint.fill.jobs import Entry, Job, Options
 from inpaint.fill.run import one_by_one
@@ -22,7 +22,7 @@ from inpaint.imaging.pixels import composite, resize, resize_masked
 from inpaint.imaging.reading import write_picture
 from inpaint.photo.inpainter import Inpainter
 from inpaint.refinement.scale import Scale
-from inpaint.refinement.settings import Settings
+from inpaint.refinement.settings import preset
 from inpaint.runs.provenance import peak_memory
 from inpaint.vgg import load_vgg
 
@@ -65,7 +65,7 @@ def overhead(folder: Path, count: int) -> None:
 
 def fills(folder: Path, count: int) -> None:
     """Small photos, filled: the same work by both engines, on as many cores as this process may use."""
-    write_picture(resize(problem()[0], (256, 256))[0], folder / "photo.png")
+    write_picture(resize(problem()[0], (256, 256)), folder / "photo.png")
     hole = Image.new("L", (256, 256))
     hole.paste(255, (96, 96, 160, 160))
     hole.save(folder / "mask.png")
@@ -82,7 +82,7 @@ def fills(folder: Path, count: int) -> None:
 def operations() -> float:
     """Multiplications and additions in VGG for one picture (224 x 224 hole at 512, default preset), each counted."""
     x, mask, prediction = problem(hole=224)
-    vgg, settings, total = load_vgg().on("cpu"), Settings(), 0
+    vgg, settings, total = load_vgg().on("cpu"), preset(), 0
     for size in (128, 256, 512):
         known, hole = resize_masked(x, mask, (size, size)) if size < 512 else (x, mask)
         scale = Scale(vgg, known, hole, composite(known, resize(prediction, (size, size)), hole), settings)

@@ -15,38 +15,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-import skimage
 import torch
 from torch import Tensor
 
-from inpaint.imaging.pixels import resize, resize_masked
-from inpaint.imaging.reading import read_picture, write_picture
+from experiments.examples import problem
+from inpaint.imaging.pixels import composite, resize, resize_masked
+from inpaint.imaging.reading import write_picture
 from inpaint.refinement.optimise import LBFGS
 from inpaint.refinement.pyramid import refine
 from inpaint.refinement.scale import Scale
-from inpaint.refinement.settings import Settings
+from inpaint.refinement.settings import preset
+from inpaint.refinement.stages import inpaint
 from inpaint.runs.provenance import peak_memory
 from inpaint.vgg import VGG, load_vgg
 
 REFERENCE = Path("../shared/reference")
-SAME = Settings(alpha=1.0, beta=1e-3, colour=0)  # the direct port's own weights, for the time to the same energy
+SAME = preset(alpha=1.0, beta=1e-3, colour=0)  # the direct port's own weights, for the time to the same energy
 EVERY = 4  # iterations between matchings: of 1, 2, 3, 4, 5, 6, 8 and 10 the quickest to a low energy
 PARTS = ("energy", "pyramid", "growth", "memory", "fill", "where", "gpu")
-
-
-def problem(size: int = 512, hole: int = 256, picture: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """A real photograph, a square hole in its middle, and a blurred prediction."""
-    picture = picture or size
-    photo = read_picture(Path(skimage.__file__).parent / "data" / "astronaut.png")[None]
-    x = photo.repeat(1, 1, -(-picture // 512), -(-picture // 512))[..., :picture, :picture].contiguous()
-    mask = torch.zeros(1, 1, picture, picture)
-    start = (picture - hole) // 2
-    mask[..., start : start + hole, start : start + hole] = 1
-    return (
-        x,
-        mask,
-        resize(resize(x, (16, 16)), (128, 128)) if picture == 512 else resize(resize(x, (16, 16)), (512,) * 2),
-    )
 
 
 def seconds(function: Any) -> float:
@@ -102,19 +88,19 @@ def our_time_to(
     reached, then halves the last interval.
     """
     began = time.perf_counter()
-    scale = Scale(vgg, known[None], m[None, None], target[None], SAME)
-    optimiser, shape = LBFGS(scale.pixels.flatten(1)), scale.pixels.shape
+    scale = Scale(vgg, known, m[None], target, SAME)
+    optimiser, shape = LBFGS(scale.pixels.flatten()), scale.pixels.shape
     states = [(time.perf_counter() - began, optimiser.x)]  # after 0, 4, 8, ... iterations
 
     def total(flat: Tensor) -> tuple[Tensor, Tensor]:
         x = flat.detach().requires_grad_()
         e = scale.energies(x.view(shape)).total(SAME)
-        (gradient,) = torch.autograd.grad(e.sum(), x)
+        (gradient,) = torch.autograd.grad(e, x)
         return e.detach(), gradient
 
     def reached(state: int) -> float:
         with torch.no_grad():
-            return float(energy(scale.picture(states[state][1].view(shape).clamp(0, 1))[0]))
+            return float(energy(scale.picture(states[state][1].view(shape).clamp(0, 1))))
 
     low, high = 0, 1
     while True:
@@ -143,13 +129,13 @@ def energy(port: Any, iterations: int) -> list[float]:
     vgg, current, taken = load_vgg().on("cpu"), prediction, []
     for size in (128, 256, 512):
         known, m = resize_masked(x, mask, (size, size)) if size < 512 else (x, mask)
-        target = (known * (1 - m) + resize(current, (size, size)).clamp(0, 1) * m)[0]
-        theirs, goal, function = port_scale(port, known[0], m[0, 0], target, iterations)
-        ours, needed, reached = our_time_to(goal, function, vgg, known[0], m[0, 0], target)
+        target = composite(known, resize(current, (size, size)).clamp(0, 1), m)
+        theirs, goal, function = port_scale(port, known, m[0], target, iterations)
+        ours, needed, reached = our_time_to(goal, function, vgg, known, m[0], target)
         ratio = f"{theirs / ours:.1f} times" if reached <= goal else f"not reached, {reached:.4f}"
         print(f"  {size:4d}: port {theirs:7.1f} s to {goal:.4f}, ours {ours:6.2f} s ({needed} iterations): {ratio}")
         taken.append(theirs)
-        current, _ = refine(known, m, target[None], vgg, Settings(scales=1))
+        current, _ = refine(known, m, target, vgg, preset(scales=1))
     return taken
 
 
@@ -157,7 +143,7 @@ def pyramid(port_seconds: list[float]) -> None:
     """The whole default preset against the port's three scales."""
     x, mask, prediction = problem()
     vgg = load_vgg().on("cpu")
-    _, reports = refine(x, mask, prediction, vgg)
+    reports = inpaint(x, mask, lambda *_: prediction, vgg, preset()).scales
     total = sum(report.seconds for report in reports)
     scales = ", ".join(f"{report.size[0]}: {report.seconds:.2f} s" for report in reports)
     print(f"The whole pyramid, default preset: {total:.2f} s ({scales})")
@@ -171,8 +157,8 @@ def growth() -> None:
     vgg = load_vgg().on("cpu")
 
     def timed(hole: int, picture: int, scales: int) -> float:
-        x, mask, prediction = problem(hole=hole, picture=picture)
-        return seconds(lambda: refine(x, mask, prediction, vgg, Settings(scales=scales)))
+        x, mask, prediction = problem(picture, hole)
+        return seconds(lambda: inpaint(x, mask, lambda *_: prediction, vgg, preset(scales=scales)))
 
     print("The same 256 hole in larger pictures")
     times = {picture: timed(256, picture, 3) for picture in (512, 1024, 2048, 4096)}
@@ -185,15 +171,16 @@ def growth() -> None:
 
 
 MEMORY = """
-from experiments.speed.bench import problem
-from inpaint.vgg import load_vgg
-from inpaint.refinement.pyramid import Settings, refine
+from experiments.examples import problem
 from experiments.speed.bench import peak_gib as peak
+from inpaint.refinement.settings import preset
+from inpaint.refinement.stages import inpaint
+from inpaint.vgg import load_vgg
 imports = peak()
 vgg = load_vgg().on("cpu")
-x, mask, prediction = problem(hole={hole}, picture={picture})
-x, mask = x[..., :{height}, :], mask[..., {top} : {top} + {height}, :]
-refine(x, mask, prediction, vgg, Settings(scales={scales}))
+x, mask, prediction = problem({picture}, {hole})
+x, mask = x[:, :{height}], mask[:, {top} : {top} + {height}]
+inpaint(x, mask, lambda *_: prediction, vgg, preset(scales={scales}))
 print(f"  {{x.shape[-1]}} x {{x.shape[-2]}}, hole {hole}: {{peak():.2f}} GiB resident at most, "
       f"{{peak() - imports:.2f}} above the imports")
 """
@@ -213,7 +200,7 @@ def fill() -> None:
     print("python -m inpaint.fill, a JPEG of 4096 x 3072")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_picture(problem(picture=4096)[0][0, :, :3072], folder / "photo.jpg")
+        write_picture(problem(4096)[0][:, :3072], folder / "photo.jpg")
         for side in (100, 512):
             box = f"2000,1500,{2000 + side},{1500 + side}"
             options = ["--box", box, "--report", str(folder / "report.json"), "--overwrite"]
@@ -226,7 +213,7 @@ def fill() -> None:
 def where() -> None:
     """Where the time of the finest scale goes, against the rate of a large matrix product."""
     x, mask, prediction = problem()
-    vgg, settings = load_vgg().on("cpu"), Settings()
+    vgg, settings = load_vgg().on("cpu"), preset()
     scale = None
 
     def build() -> None:
@@ -237,16 +224,16 @@ def where() -> None:
     assert scale is not None
     matching = seconds(lambda: scale.match(scale.pixels))
     pixels = scale.pixels.clone().requires_grad_()
-    scale.energies(pixels).total(settings).sum().backward()
+    scale.energies(pixels).total(settings).backward()
     forward = backward = optimiser = 0.0
     for _ in range(5):
         began = time.perf_counter()
-        e = scale.energies(pixels).total(settings).sum()
+        e = scale.energies(pixels).total(settings)
         forward += (time.perf_counter() - began) / 5
         backward += seconds(e.backward) / 5
-    state = LBFGS(scale.pixels.flatten(1))
-    state.minimise(lambda z: (z.pow(2).sum(1), 2 * z), 10)
-    optimiser = seconds(lambda: state.minimise(lambda z: (z.pow(2).sum(1), 2 * z), 10)) / 10
+    state = LBFGS(scale.pixels.flatten())
+    state.minimise(lambda z: (z.pow(2).sum(), 2 * z), 10)
+    optimiser = seconds(lambda: state.minimise(lambda z: (z.pow(2).sum(), 2 * z), 10)) / 10
 
     operations = 0
     for step, out in zip(scale.features.steps, scale.features.computed[1:], strict=True):
@@ -265,24 +252,19 @@ def where() -> None:
 
 
 def gpu() -> None:
-    """Sixteen pictures at once, and alone."""
+    """One picture after the other. Several at a time are several workers on the same GPU, see experiments/scale."""
     if not torch.cuda.is_available():
         print("skipped, for there is no GPU: gpu")
         return
     vgg = load_vgg().on("cuda")
     x, mask, prediction = (t.cuda() for t in problem())
 
-    def run(batch: int) -> float:
-        pictures, masks, predictions = (t.expand(batch, -1, -1, -1).contiguous() for t in (x, mask, prediction))
+    def once() -> None:
+        inpaint(x, mask, lambda *_: prediction, vgg, preset())
+        torch.cuda.synchronize()
 
-        def once() -> None:
-            refine(pictures, masks, predictions, vgg)
-            torch.cuda.synchronize()
-
-        once()
-        return seconds(once) / batch
-
-    print(f"GPU ({torch.cuda.get_device_name()}): 16 at once {run(16):.2f} s a picture, alone {run(1):.2f} s")
+    once()
+    print(f"GPU ({torch.cuda.get_device_name()}): {min(seconds(once) for _ in range(3)):.2f} s a picture")
 
 
 def main() -> None:

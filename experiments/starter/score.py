@@ -16,13 +16,14 @@ from torchvision.transforms.functional import to_pil_image
 
 from experiments.removal.removal import save_jpeg
 from inpaint.content.losses import hole_errors
+from inpaint.content.weights import STARTER
 from inpaint.data.masks import centre_square, free_form, hole_generator, random_blocks
 from inpaint.data.pictures import centre_crop
 from inpaint.evaluation.gallery import gallery
 from inpaint.imaging.pixels import composite
 from inpaint.imaging.reading import read_picture
-from inpaint.photo.first_stage import FirstStage, first_stage
-from inpaint.photo.windows import Window
+from inpaint.photo.first_stage import Network, Telea
+from inpaint.refinement.stages import FirstStage
 
 SETS = {
     "ImageNet sample, val": ("imagenet_sample/val", "*/*.JPEG"),
@@ -30,7 +31,6 @@ SETS = {
     "Paris StreetView, test": ("paris_streetview_sample/paris_eval/paris_eval_gt", "*.png"),
 }
 SIZE = (128, 128)
-WINDOW = Window(0, 0, 128)
 
 
 def scratches(size: tuple[int, int], generator: torch.Generator) -> Float[Tensor, "1 height width"]:
@@ -45,13 +45,14 @@ HOLES = {
 }
 
 
+@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--content", default="starter")
+    parser.add_argument("--content", type=Path, default=STARTER, help="a checkpoint")
     parser.add_argument("--grid", type=Path, help="a picture of 20 held-out fills")
     options = parser.parse_args()
-    stages: dict[str, FirstStage] = {"telea": first_stage("telea"), "network": first_stage(options.content)}
+    stages: dict[str, FirstStage] = {"telea": Telea(), "network": Network(options.content)}
     rows = []
     print("| pictures | holes | Telea, dB | network, dB | difference |\n| --- | --- | --- | --- | --- |")
     for name, (folder, pattern) in SETS.items():
@@ -59,17 +60,17 @@ def main() -> None:
         if not files:
             print(f"skipped, for {options.data / folder} holds no {pattern}: {name}")
             continue
-        pictures = [centre_crop(read_picture(path), SIZE[0])[None] for path in files]
+        pictures = [centre_crop(read_picture(path), SIZE[0]) for path in files]
         for holes, draw in HOLES.items():
             psnr: dict[str, list[float]] = {stage: [] for stage in stages}
             for path, picture in zip(files, pictures, strict=True):
-                mask = draw(SIZE, hole_generator("score", path.name, holes))[None]
-                filled = {key: stage(picture, mask, WINDOW, SIZE) for key, stage in stages.items()}
+                mask = draw(SIZE, hole_generator("score", path.name, holes))
+                filled = {key: stage(picture, mask) for key, stage in stages.items()}
                 for key, prediction in filled.items():
-                    psnr[key].append(float(hole_errors(prediction, picture, mask)[2]))
+                    psnr[key].append(float(hole_errors(prediction[None], picture[None], mask[None])[2]))
                 if holes == "centre 56 x 56" or path.name.startswith("real"):
                     white = composite(picture, torch.ones_like(picture), mask)
-                    rows.append([x[0] for x in (white, filled["telea"], filled["network"], picture)])
+                    rows.append([white, filled["telea"], filled["network"], picture])
             means = {key: sum(values) / len(values) for key, values in psnr.items()}
             gain = means["network"] - means["telea"]
             print(f"| {name} ({len(files)}) | {holes} | {means['telea']:.2f} | {means['network']:.2f} | {gain:+.2f} |")

@@ -48,7 +48,7 @@ def run_job(inpainter: Any, job: Job, options: Options, progress: Progress) -> E
         marked,
         dilate=options.dilate,
         feather=options.feather,
-        progress=progress,
+        on_progress=progress,
         intermediates=options.intermediates / job.below / job.photo.stem if options.intermediates else None,
     )
     done = time.perf_counter()

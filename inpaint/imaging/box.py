@@ -1,4 +1,4 @@
-"""A rectangle of rows and columns in a map."""
+"""A rectangle of pixels, or of the cells of a feature map: the one place that knows the order of its sides."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,57 +10,76 @@ from inpaint.errors import UserError
 
 
 class Box(NamedTuple):
-    """Rows top to bottom (exclusive) and columns left to right (exclusive) of a map."""
+    """Columns from left to right and rows from top to bottom; right and bottom are exclusive.
 
-    top: int
+    The order of the sides is Pillow's and that of the command line.
+    """
+
     left: int
-    bottom: int
+    top: int
     right: int
+    bottom: int
 
     @property
     def size(self) -> tuple[int, int]:
+        """Height and width."""
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The rows and the columns, as an index of an array [height, width, ...]."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def of(self, x: Tensor) -> Tensor:
+        """This box of a map [..., height, width]: a view."""
+        return x[(..., *self.slices)]
+
     def grown(self, by: int, size: Sequence[int]) -> "Box":
-        """`by` cells more on each side, as far as a map of that size goes."""
+        """`by` cells more on each side, as far as a map of that height and width goes."""
         height, width = size
-        return Box(
-            max(self.top - by, 0),
-            max(self.left - by, 0),
-            min(self.bottom + by, height),
-            min(self.right + by, width),
-        )
+        grown = Box(self.left - by, self.top - by, self.right + by, self.bottom + by)
+        return grown.intersection(Box(0, 0, width, height))
 
     def pooled(self, size: Sequence[int], by: int = 2) -> "Box":
-        """The cells of a map of that size, pooled by `by`, which see this box; cells cut off at the border are none."""
+        """The cells that see this box in a map of that height and width, pooled by `by`.
+
+        Cells that would be cut off at the border are none.
+        """
         height, width = size
         return Box(
-            min(self.top // by, height),
             min(self.left // by, width),
-            min(-(-self.bottom // by), height),
+            min(self.top // by, height),
             min(-(-self.right // by), width),
+            min(-(-self.bottom // by), height),
         )
 
     def unpooled(self) -> "Box":
-        return Box(*(2 * edge for edge in self))
+        """The cells that these see in the map before it was pooled by 2."""
+        return Box(*(2 * side for side in self))
+
+    def moved(self, right: int, down: int) -> "Box":
+        """The same box that many cells further right and down."""
+        return Box(self.left + right, self.top + down, self.right + right, self.bottom + down)
+
+    def scaled(self, ratio: float) -> "Box":
+        """The same part of a picture of `ratio` times the size, rounded to pixels."""
+        return Box(*(round(side * ratio) for side in self))
 
     def union(self, other: "Box | None") -> "Box":
+        """The smallest box that holds both."""
         if other is None:
             return self
         return Box(*map(min, self[:2], other[:2]), *map(max, self[2:], other[2:]))
 
     def intersection(self, other: "Box") -> "Box":
-        top, left = map(max, self[:2], other[:2])
-        bottom, right = map(min, self[2:], other[2:])
-        return Box(top, left, max(bottom, top), max(right, left))
-
-    def of(self, x: Tensor) -> Tensor:
-        """This box of a map (a view)."""
-        return x[..., self.top : self.bottom, self.left : self.right]
+        """What both have in common; of no height or width if that is nothing."""
+        left, top = map(max, self[:2], other[:2])
+        right, bottom = map(min, self[2:], other[2:])
+        return Box(left, top, max(right, left), max(bottom, top))
 
     def within(self, outer: "Box") -> "Box":
-        """The same cells, counted from the corner of `outer`."""
-        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+        """The same cells, counted from the upper left corner of `outer`."""
+        return self.moved(-outer.left, -outer.top)
 
     @classmethod
     def around(cls, mask: Float[Tensor, "*any height width"]) -> "Box":
@@ -73,4 +92,4 @@ class Box(NamedTuple):
         if not marked.any():
             raise UserError("The mask is empty: mark what is to be filled (1, or white, is the hole).")
         rows, columns = marked.any(1).nonzero(), marked.any(0).nonzero()
-        return cls(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        return cls(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)

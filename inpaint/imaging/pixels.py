@@ -1,6 +1,8 @@
 """Functions of pixel tensors: resizing, and putting pictures together.
 
-A picture is RGB in [0, 1], float32, [3, height, width]; a mask is 1 in the hole and 0 elsewhere, [1, height, width]."""
+A picture is RGB in [0, 1], float32, [3, height, width]; a mask is 1 in the hole and 0 elsewhere, [1, height, width].
+Either may have a dimension for a batch before it.
+"""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
@@ -8,19 +10,22 @@ from torch import Tensor
 
 
 def resize(
-    picture: Shaped[Tensor, "batch channels height width"], size: tuple[int, int]
-) -> Shaped[Tensor, "batch channels new_height new_width"]:
-    """Bilinear, antialiased when shrinking; of 8-bit values as well, which is faster, and rounded."""
+    picture: Shaped[Tensor, "*batch channels height width"], size: tuple[int, int], antialias: bool = True
+) -> Shaped[Tensor, "*batch channels new_height new_width"]:
+    """Bilinear; antialiased when shrinking. 8-bit values are taken as well, which is faster, and rounded."""
     if picture.shape[-2:] == size:
         return picture
-    return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
+    batch = picture.shape[:-3]
+    as_batch = picture.reshape(-1, *picture.shape[-3:]) if len(batch) != 1 else picture
+    resized = F.interpolate(as_batch, size=size, mode="bilinear", antialias=antialias, align_corners=False)
+    return resized.view(*batch, *resized.shape[1:]) if len(batch) != 1 else resized
 
 
 def resize_masked(
-    picture: Float[Tensor, "batch 3 height width"],
-    mask: Float[Tensor, "batch 1 height width"],
+    picture: Float[Tensor, "*batch 3 height width"],
+    mask: Float[Tensor, "*batch 1 height width"],
     size: tuple[int, int],
-) -> tuple[Float[Tensor, "batch 3 new_height new_width"], Float[Tensor, "batch 1 new_height new_width"]]:
+) -> tuple[Float[Tensor, "*batch 3 new_height new_width"], Float[Tensor, "*batch 1 new_height new_width"]]:
     """The known pixels at another size, with no colour from the hole in them, and the mask at that size.
 
     A new pixel is the mean of the *known* pixels around it: picture x validity and validity are resized, then divided.

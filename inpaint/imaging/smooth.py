@@ -1,11 +1,14 @@
-"""Smooth fillings of holes, and smooth borders."""
+"""Smooth fillings and smooth transitions: diffusion into a hole, a border without a seam, colours without noise."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from inpaint.imaging.pixels import composite
+from inpaint.imaging.box import Box
+from inpaint.imaging.pixels import composite, resize
+
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
 def neighbours(x: Float[Tensor, "*rest height width"]) -> Float[Tensor, "*rest height width"]:
@@ -14,44 +17,9 @@ def neighbours(x: Float[Tensor, "*rest height width"]) -> Float[Tensor, "*rest h
     return padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
 
 
-def seamless(
-    picture: Float[Tensor, "batch 3 height width"],
-    filled: Float[Tensor, "batch 3 height width"],
-    mask: Float[Tensor, "batch 1 height width"],
-    reach: int = 4,
-) -> Float[Tensor, "batch 3 height width"]:
-    """The filled picture with no step at the hole's border: seamless cloning (Perez et al. 2003), screened.
-
-    A correction c inside the hole makes the step between a pixel of the hole and a known neighbour as small as c's own
-    steps allow, and fades inside by e every `reach` pixels: it minimises the sum of squared differences of c between
-    neighbours (on a known neighbour, c is what the filled pixel lacks there) and of c^2 / reach^2. Unscreened, one
-    wrong colour at the border would tint the whole hole. Optimised pixels are noisiest at the border: the steps from
-    the outermost to those behind them, too, lose a third.
-    """
-    rows, columns = mask.amax((0, 1, 3)).nonzero().flatten(), mask.amax((0, 1, 2)).nonzero().flatten()
-    if not len(rows):
-        return picture
-    down, across = (slice(max(int(line[0]) - 1, 0), int(line[-1]) + 2) for line in (rows, columns))
-    box = (..., down, across)
-    near, hole = picture[box], mask[box]
-    known = neighbours(1 - hole)
-    pull = neighbours(near * (1 - hole)) - known * filled[box]
-    outermost = hole * (known > 0)
-    behind = hole - outermost
-    for one, other in ((outermost, behind), (behind, outermost)):
-        pull += one / 3 * (neighbours(other * filled[box]) - neighbours(other) * filled[box])
-    degree = neighbours(torch.ones_like(hole)) + reach**-2
-    correction = torch.zeros_like(near)
-    for _ in range(16 * reach):  # Jacobi: by then what is left to spread has faded
-        correction = hole * (neighbours(correction) + pull) / degree
-    out = picture.clone()
-    out[box] = composite(near, (filled[box] + correction).clamp(0, 1), hole)
-    return out
-
-
 def diffuse(
-    picture: Float[Tensor, "batch channels height width"], mask: Float[Tensor, "batch 1 height width"]
-) -> Float[Tensor, "batch channels height width"]:
+    picture: Float[Tensor, "*batch channels height width"], mask: Float[Tensor, "*batch 1 height width"]
+) -> Float[Tensor, "*batch channels height width"]:
     """The picture with its hole filled smoothly: about the solution of Laplace's equation.
 
     From coarse to fine: the hole of the picture at half the size, filled likewise and doubled, then a few Jacobi
@@ -62,31 +30,64 @@ def diffuse(
         return known
     shown = F.avg_pool2d(1 - mask, 2, ceil_mode=True)
     half = F.avg_pool2d(known, 2, ceil_mode=True) / shown.clamp(min=1e-6)
-    doubled = F.interpolate(
-        diffuse(half, (shown == 0).to(mask.dtype)), size=picture.shape[-2:], mode="bilinear", align_corners=False
+    doubled = resize(
+        diffuse(half, (shown == 0).to(mask.dtype)), (picture.shape[-2], picture.shape[-1]), antialias=False
     )
-    share = mask / neighbours(torch.ones_like(mask[:1]))
+    share = mask / neighbours(torch.ones_like(mask))
     filled = torch.addcmul(known, mask, doubled)
     for _ in range(4):
         filled = torch.addcmul(known, share, neighbours(filled))
     return filled
 
 
-def calmed(
-    picture: Float[Tensor, "batch 3 height width"], mask: Float[Tensor, "batch 1 height width"]
-) -> Float[Tensor, "batch 3 height width"]:
+def seamless(
+    picture: Float[Tensor, "3 height width"],
+    filled: Float[Tensor, "3 height width"],
+    mask: Float[Tensor, "1 height width"],
+    reach: int = 4,
+) -> Float[Tensor, "3 height width"]:
+    """The filled picture with no step at the hole's border: seamless cloning (Perez et al. 2003), screened.
+
+    A correction c inside the hole makes the step between a pixel of the hole and a known neighbour as small as c's own
+    steps allow, and fades inside by e every `reach` pixels: it minimises the sum of squared differences of c between
+    neighbours (on a known neighbour, c is what the filled pixel lacks there) and of c^2 / reach^2. Unscreened, one
+    wrong colour at the border would tint the whole hole. Optimised pixels are noisiest at the border: the steps from
+    the outermost to those behind them, too, lose a third. Without a hole the picture comes back.
+    """
+    if not mask.any():
+        return picture
+    box = Box.around(mask).grown(1, mask.shape[-2:])
+    near, inside, hole = box.of(picture), box.of(filled), box.of(mask)
+    known = neighbours(1 - hole)
+    pull = neighbours(near * (1 - hole)) - known * inside
+    outermost = hole * (known > 0)
+    behind = hole - outermost
+    for one, other in ((outermost, behind), (behind, outermost)):
+        pull += one / 3 * (neighbours(other * inside) - neighbours(other) * inside)
+    degree = neighbours(torch.ones_like(hole)) + reach**-2
+    correction = torch.zeros_like(near)
+    for _ in range(16 * reach):  # Jacobi: by then what is left to spread has faded
+        correction = hole * (neighbours(correction) + pull) / degree
+    out = picture.clone()
+    box.of(out).copy_(composite(near, (inside + correction).clamp(0, 1), hole))
+    return out
+
+
+def smooth_colours(
+    picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]
+) -> Float[Tensor, "3 height width"]:
     """The picture with the hole's colours, not its brightness, smoothed over a pixel or two and held within known ones.
 
     VGG hardly minds coloured noise, photographs have none: most JPEGs keep colour at half the resolution. What a colour
-    is beyond grey is each channel minus the luma (ITU-R BT.601); a hole in a grey picture is grey.
+    is beyond grey is each channel minus the luma; a hole in a grey picture is grey.
     """
-    luma = torch.tensor([0.299, 0.587, 0.114]).to(picture).view(1, 3, 1, 1)
-    grey = (luma * picture).sum(1, keepdim=True)
+    luma = torch.tensor(LUMA).to(picture).view(3, 1, 1)
+    grey = (luma * picture).sum(0, keepdim=True)
     colour = picture - grey
     if mask.all():
         return picture
-    low = torch.where(mask > 0, torch.inf, colour).amin((2, 3), keepdim=True)
-    high = torch.where(mask > 0, -torch.inf, colour).amax((2, 3), keepdim=True)
+    low = torch.where(mask > 0, torch.inf, colour).amin((1, 2), keepdim=True)
+    high = torch.where(mask > 0, -torch.inf, colour).amax((1, 2), keepdim=True)
     weights = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]).to(picture) / 16  # about a Gaussian of one pixel
     smooth = F.pad(colour, (2, 2, 2, 2), mode="replicate")
     for shape in ((1, 1, 1, 5), (1, 1, 5, 1)):

@@ -1,8 +1,6 @@
 """Both stages for one picture of any size with holes of any shape: what the command and every other front end share."""
 
 import re
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,22 +15,20 @@ from inpaint.errors import UserError
 from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import composite, resize, resize_masked
 from inpaint.imaging.reading import write_picture
-from inpaint.imaging.smooth import calmed
 from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
 from inpaint.photo.files import PictureLike, as_photo
-from inpaint.photo.first_stage import Given, first_stage
+from inpaint.photo.first_stage import Given, first_stage, varied
 from inpaint.photo.masks import as_mask, checked_mask
 from inpaint.photo.photo import Photo, blend, from_rgb, to_rgb
-from inpaint.photo.windows import Piece, Window, pieces, scales_of, soften, span
-from inpaint.refinement.matching import geometry
-from inpaint.refinement.pyramid import SMALLEST, refine
-from inpaint.refinement.scale import Progress, Report
-from inpaint.refinement.settings import Settings, read_preset
+from inpaint.photo.windows import Piece, Window, pieces, soften
+from inpaint.refinement.pyramid import SMALLEST, part_of
+from inpaint.refinement.scale import OnProgress, ScaleReport
+from inpaint.refinement.settings import Settings
+from inpaint.refinement.settings import preset as load_preset
+from inpaint.refinement.stages import FirstStage, inpaint
 from inpaint.vgg import load_vgg
 
-SURROUNDINGS = 256  # pixels around a hole in which its texture is looked for
 OUT_OF_MEMORY = re.compile("can't allocate memory|bad_alloc|out of memory|ALLOC_FAILED")  # as torch and others say it
-NOISE = 0.1  # standard deviation, of what another seed adds to the prediction
 
 
 @dataclass
@@ -40,39 +36,32 @@ class Hole:
     """What was done for one hole.
 
     Attributes:
-        box: left, top, right, bottom in the photo.
-        window: left, top, side of the square that was looked at.
+        box: in the photo.
+        window: the square that was looked at; it may reach beyond the photo.
         working_side: the side at which it was refined (smaller than the window's if that was too large).
         content_seconds: of the first stage.
         scales: of the refinement; none if the hole leaves no patch to learn from.
     """
 
-    box: tuple[int, int, int, int]
-    window: tuple[int, int, int]
+    box: Box
+    window: Window
     working_side: int
     content_seconds: float
-    scales: list[Report]
+    scales: list[ScaleReport]
 
     def to_json(self) -> dict[str, Any]:
-        def terms(energies: Any) -> dict[str, float]:
-            return {name: float(value[0]) for name, value in energies._asdict().items()}
-
-        return {
-            "box": self.box,
-            "window": self.window,
-            "working_side": self.working_side,
-            "content_seconds": self.content_seconds,
-            "scales": [
-                {
-                    "size": report.size,
-                    "seconds": report.seconds,
-                    "iterations": report.iterations,
-                    "energies_before": terms(report.before),
-                    "energies_after": terms(report.after),
-                }
-                for report in self.scales
-            ],
-        }
+        """The same in plain values: `box` is left, top, right, bottom, `window` is left, top, side."""
+        scales = [
+            {
+                "size": scale.size,
+                "seconds": scale.seconds,
+                "iterations": scale.iterations,
+                "energies_before": scale.before.values(),
+                "energies_after": scale.after.values(),
+            }
+            for scale in self.scales
+        ]
+        return {**vars(self), "scales": scales}
 
 
 class Inpainter:
@@ -110,15 +99,12 @@ class Inpainter:
     ) -> None:
         if max_side < 128:
             raise UserError(f"max_side is {max_side}, but has to be at least 128 pixels.")
-        values = read_preset(preset) | ({} if alpha is None else {"alpha": alpha})
-        self.settings = Settings(**values)
-        if not np.isfinite(self.settings.alpha):
-            raise UserError(f"alpha is {alpha}, but has to be a finite number.")
+        self.settings = load_preset(preset, **({} if alpha is None else {"alpha": alpha}))
         if not 0 <= seed < 2**63:
             raise UserError(f"seed is {seed}, but has to be at least 0 and below 2 to the power of 63.")
         self.seed, self.max_side, self.max_pixels = seed, max_side, max_pixels
         self.device = find_device(device)
-        self.first_stage = first_stage(content, max_pixels)
+        self.first_stage = first_stage(content, max_pixels, self.settings.blend_border)
         if isinstance(self.first_stage, Given):  # a picture has no grid to be smoothed away
             self.settings = replace(self.settings, smooth=0)
         self.vgg = load_vgg().on(self.device)
@@ -160,13 +146,13 @@ class Inpainter:
         *,
         dilate: int = DILATE,
         feather: int = FEATHER,
-        progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
         intermediates: Path | None = None,
     ) -> tuple[Photo, list[Hole]]:
         """As `fill`, with what was done for each hole.
 
         Args:
-            progress: called with the share of the work that is done, in [0, 1].
+            on_progress: called with the share of the work that is done, in [0, 1].
             intermediates: a folder for each hole's input, prediction and scales.
         """
         for name, value in (("dilate", dilate), ("feather", feather)):
@@ -180,7 +166,7 @@ class Inpainter:
                 "leaves nothing to fill from: lower them, or mark less."
             )
         try:
-            return self._fill_holes(photo, weights, progress, intermediates)
+            return self._fill_holes(photo, weights, on_progress, intermediates)
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError | torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise UserError(
@@ -193,36 +179,58 @@ class Inpainter:
         self,
         photo: Photo,
         weights: UInt8[np.ndarray, "height width"],
-        progress: Progress | None,
+        on_progress: OnProgress | None,
         intermediates: Path | None,
     ) -> tuple[Photo, list[Hole]]:
         unknown = weights > 0
         # The refinement's cost is that of the box around all that is unknown in its window. Thin holes can be hundreds,
         # so the first stage fills them all before, and each is alone when its turn comes.
         todo = pieces(unknown)
-        steps = [(piece, None) for piece in todo if piece.thin] + [(piece, self._settings_for(piece)) for piece in todo]
-        work = np.cumsum([0.0, *(effort(piece, settings is not None) for piece, settings in steps)])
+        steps = [(piece, False) for piece in todo if piece.thin] + [(piece, True) for piece in todo]
+        work = np.cumsum([0.0, *(effort(piece, refined) for piece, refined in steps)])
         work /= work[-1]
         pixels = photo.pixels.copy()
         holes: list[Hole] = []
-        for number, (piece, settings) in enumerate(steps):
-
-            def done(share: float, start: float = work[number], end: float = work[number + 1]) -> None:
-                if progress is not None:
-                    progress(float(start + share * (end - start)))
-
-            at = span(piece.box)
+        for number, (piece, refined) in enumerate(steps):
+            share = part_of(on_progress, float(work[number]), float(work[number + 1] - work[number]))
+            at = piece.box.slices
             unknown[at] |= piece.own
-            folder = intermediates / f"hole_{len(holes) + 1:03}" if intermediates and settings else None
-            filled, hole = self._fill_piece(pixels, photo.mode, unknown, piece, settings, done, folder)
-            share = weights[at] if settings else np.full(piece.own.shape, 255, dtype=np.uint8)
-            new = blend(photo.pixels[at][..., : photo.colours], from_rgb(filled, photo.mode), share)
+            if refined:
+                folder = intermediates / f"hole_{len(holes) + 1:03}" if intermediates else None
+                filled, hole = self._fill_piece(pixels, photo.mode, unknown, piece, share, folder)
+                holes.append(hole)
+                weight = weights[at]
+            else:
+                filled = self._predict_piece(pixels, photo.mode, unknown, piece)
+                weight = np.full(piece.own.shape, 255, dtype=np.uint8)
+            new = blend(photo.pixels[at][..., : photo.colours], from_rgb(filled[None], photo.mode), weight)
             pixels[at][..., : photo.colours][piece.own] = new[piece.own]
             unknown[at] &= ~piece.own  # from now on a part of the picture
-            if settings:
-                holes.append(hole)
-            done(1.0)
+            share(1.0)
         return photo.with_pixels(pixels), holes
+
+    def _window_of(
+        self, pixels: np.ndarray, mode: str, unknown: Bool[np.ndarray, "height width"], piece: Piece
+    ) -> tuple[Window, Float[Tensor, "3 side side"], Float[Tensor, "1 side side"], FirstStage]:
+        """The window of a piece at the side that is worked at, its mask, and the first stage for it."""
+        window = Window.around(piece.box)
+        picture = to_rgb(window.cut(pixels), mode)[0].contiguous().to(self.device)
+        mask = torch.from_numpy(window.cut(unknown)).float()[None].to(self.device)
+        if window.side > self.max_side:
+            picture, mask = resize_masked(picture, mask, (self.max_side, self.max_side))
+        own = self.first_stage
+        first_stage = own.part(window, (unknown.shape[0], unknown.shape[1])) if isinstance(own, Given) else own
+        return window, picture, mask, varied(first_stage, self.seed) if self.seed else first_stage
+
+    def _predict_piece(
+        self, pixels: np.ndarray, mode: str, unknown: Bool[np.ndarray, "height width"], piece: Piece
+    ) -> Float[Tensor, "3 rows columns"]:
+        """The piece's box, filled by the first stage alone."""
+        window, picture, mask, first_stage = self._window_of(pixels, mode, unknown, piece)
+        with torch.no_grad():
+            prediction = first_stage(picture, mask)
+        content = composite(picture, resize(prediction, (len(picture[0]), len(picture[0]))), mask)
+        return piece.box.within(window.box).of(resize(content, (window.side, window.side)))
 
     def _fill_piece(
         self,
@@ -230,102 +238,46 @@ class Inpainter:
         mode: str,
         unknown: Bool[np.ndarray, "height width"],
         piece: Piece,
-        settings: Settings | None,
-        progress: Progress,
+        on_progress: OnProgress,
         folder: Path | None,
-    ) -> tuple[Float[Tensor, "1 3 rows columns"], Hole]:
-        """The piece's box, filled; without settings by the first stage alone."""
-        window = Window.around(piece.box)
-        picture = to_rgb(window.cut(pixels), mode).to(self.device)
-        mask = torch.from_numpy(window.cut(unknown)).float()[None, None].to(self.device)
-        side = min(window.side, self.max_side)
-        if side < window.side:
-            picture, mask = resize_masked(picture, mask, (side, side))
-
-        began = time.perf_counter()
-        prediction = self.first_stage(picture, mask, window, unknown.shape)
-        if self.seed:
-            generator = torch.Generator().manual_seed(self.seed)
-            blots = torch.randn(1, 3, 16, 16, generator=generator)  # so coarse that no smoothing takes them away
-            noise = resize(blots, (prediction.shape[-2], prediction.shape[-1])).to(prediction)
-            prediction = (prediction + NOISE * noise).clamp(0, 1)
-        content_seconds = time.perf_counter() - began
-
-        at = Box(
-            piece.box.top - window.top,
-            piece.box.left - window.left,
-            piece.box.bottom - window.top,
-            piece.box.right - window.left,
-        )
-        # The refinement looks at less than the window. What is mirrored was needed to move the hole to the centre, but
-        # a hole at the picture's border would be optimised twice; and large holes find their texture close by.
+    ) -> tuple[Float[Tensor, "3 rows columns"], Hole]:
+        """The piece's box, filled by both stages."""
+        window, picture, mask, first_stage = self._window_of(pixels, mode, unknown, piece)
+        at, side = piece.box.within(window.box), picture.shape[-1]
         ratio = side / window.side
-        inside = scaled(window.within(unknown.shape, int(SMALLEST / ratio) + 1), ratio)
-        inside = scaled(at, ratio).grown(SURROUNDINGS, (side, side)).intersection(inside)
-        enlarged = composite(picture, resize(prediction, (side, side)), mask)
-        scales: list[Report] = []
-        if settings is not None:
-            given = inside.of(picture), inside.of(mask), inside.of(enlarged)
-            filled, scales = self._refine(*given, settings, progress, folder)
-            inside.of(enlarged).copy_(filled)
-            enlarged = calmed(enlarged, mask)
+        # What is mirrored was needed to move the hole to the centre; but a hole at the photo's border would be there,
+        # and be optimised, twice.
+        real = window.inside((unknown.shape[0], unknown.shape[1]), int(SMALLEST / ratio) + 1).scaled(ratio)
+
+        def on_scale(number: int, scale: ScaleReport, result: Tensor) -> None:
+            if folder is not None:
+                write_picture(result, folder / f"scale_{scale.size[1]}.png")
+
+        filled = inpaint(
+            picture,
+            mask,
+            first_stage,
+            self.vgg,
+            self._settings_for(piece),
+            hole=at.scaled(ratio),
+            real=real,
+            on_scale=on_scale,
+            on_progress=on_progress,
+        )
         if folder is not None:
             white = composite(picture, torch.ones_like(picture), mask)
-            for name, x in (("input", white), ("prediction", prediction), ("filled", enlarged)):
-                write_picture(x[0], folder / f"{name}.png")
-
-        box = (piece.box.left, piece.box.top, piece.box.right, piece.box.bottom)
-        hole = Hole(box, (window.left, window.top, window.side), side, content_seconds, scales)
-        return at.of(resize(enlarged, (window.side, window.side))), hole
+            for name, x in (("input", white), ("prediction", filled.prediction), ("filled", filled.refined)):
+                write_picture(x, folder / f"{name}.png")
+        hole = Hole(piece.box, window, side, filled.content_seconds, filled.scales)
+        return at.of(resize(filled.refined, (window.side, window.side))), hole
 
     def _settings_for(self, piece: Piece) -> Settings:
         """The preset's; for a thin piece only its finest layers: the others' patches are as large as the piece."""
         if not piece.thin:
             return self.settings
         finest = min(self.vgg.strides[layer] for layer in self.settings.layers)
-        return replace(
-            self.settings, layers=tuple(name for name in self.settings.layers if self.vgg.strides[name] == finest)
-        )
-
-    def _refine(
-        self,
-        picture: Tensor,
-        mask: Tensor,
-        prediction: Tensor,
-        settings: Settings,
-        progress: Progress,
-        folder: Path | None,
-    ) -> tuple[Float[Tensor, "1 3 height width"], list[Report]]:
-        """Stage 2, in as many scales as the hole leaves patches to learn from at; with none, the prediction."""
-        scales = scales_of(max(picture.shape[-2:]))
-        while scales and not self._can_learn(picture, mask, settings.layers, scales):
-            scales -= 1
-        if not scales:
-            return composite(picture, prediction, mask), []
-
-        def after(number: int, report: Report, result: Tensor) -> None:
-            if folder is not None:
-                write_picture(result[0], folder / f"scale_{report.size[1]}.png")
-
-        return refine(picture, mask, prediction, self.vgg, replace(settings, scales=scales), after, progress)
-
-    def _can_learn(self, picture: Tensor, mask: Tensor, layers: Sequence[str], scales: int) -> bool:
-        """Whether every scale has the pixels and the clear patches that the refinement needs."""
-        for level in range(scales):
-            size = (picture.shape[-2] >> level, picture.shape[-1] >> level)
-            if min(size) < SMALLEST:
-                return False
-            _, hole = resize_masked(picture, mask, size) if level else (picture, mask)
-            try:
-                for layer in layers:
-                    geometry(hole[0], self.vgg.strides[layer])
-            except UserError:
-                return False
-        return True
-
-
-def scaled(box: Box, ratio: float) -> Box:
-    return Box(*(round(edge * ratio) for edge in box))
+        layers = tuple(name for name in self.settings.layers if self.vgg.strides[name] == finest)
+        return replace(self.settings, layers=layers)
 
 
 def effort(piece: Piece, refined: bool) -> float:

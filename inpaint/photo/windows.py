@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
+from inpaint.content.networks import SIDE
 from inpaint.imaging.box import Box
+from inpaint.refinement.stages import scales_of
 
 CELL = 16  # pixels: holes in the same or neighbouring cells of such a grid are one hole
 EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
-SMALLEST_WINDOW = 128  # pixels; the content network's own size
 SMALLEST_PIECE = 112  # pixels: thin holes are not cut shorter than this
 THIN = 32  # pixels: a hole less thick than this (a speck, a scratch, writing) hides little structure
 CONTEXT = 16 / 7  # a window's side in sides of its hole: at 128 pixels the hole is 56, as in the Context Encoder
@@ -41,8 +42,8 @@ class Piece(NamedTuple):
 class Window(NamedTuple):
     """A square of the picture, mirrored where it reaches beyond the picture's border."""
 
-    top: int
     left: int
+    top: int
     side: int
 
     @classmethod
@@ -51,42 +52,31 @@ class Window(NamedTuple):
 
         Its side halves `scales_of(side) - 1` times to a multiple of 8, VGG's coarsest stride.
         """
-        side = max(SMALLEST_WINDOW, round(CONTEXT * max(box.size)))
+        side = max(SIDE, round(CONTEXT * max(box.size)))
         while excess := side % (grain := 8 << (scales_of(side) - 1)):  # a larger side may have one scale more
             side += grain - excess
-        return cls((box.top + box.bottom - side) // 2, (box.left + box.right - side) // 2, side)
+        return cls((box.left + box.right - side) // 2, (box.top + box.bottom - side) // 2, side)
+
+    @property
+    def box(self) -> Box:
+        """Where in the picture; it may reach beyond it."""
+        return Box(self.left, self.top, self.left + self.side, self.top + self.side)
 
     def cut(self, picture: Float[np.ndarray, "height width *channels"]) -> Float[np.ndarray, "side side *channels"]:
         """This square of a picture of any type, mirrored beyond its border (a copy)."""
-        rows, columns = (reflected(np.arange(start, start + self.side), size) for start, size in self._axes(picture))
+        height, width = picture.shape[:2]
+        rows = reflected(np.arange(self.box.top, self.box.bottom), height)
+        columns = reflected(np.arange(self.box.left, self.box.right), width)
         return picture[rows[:, None], columns]
 
-    def _axes(self, picture: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (self.top, picture.shape[0]), (self.left, picture.shape[1])
-
-    def within(self, size: tuple[int, int], least: int) -> Box:
+    def inside(self, size: tuple[int, int], least: int) -> Box:
         """The part of this square that lies in a picture of that size, in the square's own coordinates.
 
         The whole square, mirrored parts and all, if less than `least` rows or columns would be left.
         """
         height, width = size
-        box = Box(
-            max(-self.top, 0),
-            max(-self.left, 0),
-            min(height - self.top, self.side),
-            min(width - self.left, self.side),
-        )
+        box = self.box.intersection(Box(0, 0, width, height)).within(self.box)
         return box if min(box.size) >= least else Box(0, 0, self.side, self.side)
-
-
-def span(box: Box) -> tuple[slice, slice]:
-    """The box as an index of the rows and columns of an array."""
-    return slice(box.top, box.bottom), slice(box.left, box.right)
-
-
-def scales_of(side: int) -> int:
-    """How many scales, each half the next, lead from about 128 pixels to `side`."""
-    return max(1, round(np.log2(side / SMALLEST_WINDOW)) + 1)
 
 
 def reflected(positions: np.ndarray, size: int) -> np.ndarray:
@@ -114,8 +104,8 @@ def groups(hole: Bool[np.ndarray, "height width"]) -> Iterator[Piece]:
 def tightened(top: int, left: int, own: Bool[np.ndarray, "rows columns"]) -> Piece:
     """The piece without the empty rows and columns around it; `own` is not empty, its corner is at (top, left)."""
     rows, columns = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
-    inner = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    return Piece(Box(top + inner.top, left + inner.left, top + inner.bottom, left + inner.right), own[span(inner)])
+    inner = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return Piece(inner.moved(left, top), own[inner.slices])
 
 
 def pieces(hole: Bool[np.ndarray, "height width"]) -> list[Piece]:
@@ -156,9 +146,9 @@ def soften(marked: Bool[np.ndarray, "height width"], dilate: int, feather: int) 
         reach = group.box.grown(dilate + feather, marked.shape)
         at = group.box.within(reach)
         nothing = np.ones(reach.size, dtype=bool)
-        nothing[span(at)] = ~group.own
+        nothing[at.slices] = ~group.own
         distance = ndimage.distance_transform_edt(nothing)
         weight = (1 - (distance - dilate) / max(feather, 1e-6)).clip(0, 1)
-        region = weights[span(reach)]
+        region = weights[reach.slices]
         np.maximum(region, np.ceil(255 * weight).astype(np.uint8), out=region)
     return weights

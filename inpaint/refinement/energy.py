@@ -1,4 +1,4 @@
-"""The energies of the refinement (equation 1): one value a picture, so that pictures of a batch stay independent.
+"""Equation 1 whole: the three energies of the refinement, and their weighted sum.
 
 E(x) = E_c(x, x_i) + alpha E_t(phi(x), R^phi) + beta Y(x)
 """
@@ -7,49 +7,96 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from inpaint.refinement.matching import Target
+from inpaint.imaging.box import Box
+from inpaint.refinement.matching import Bank
 from inpaint.refinement.settings import Settings
 
 
+class Target(NamedTuple):
+    """What the matched patches want, cell by cell: equation 3 with nn(i) held fixed.
+
+    sum_i |P_i - T_i|^2 = sum_p n_p |f_p - t_p|^2 + rest, where n_p counts the queries that cover cell p, t_p is the
+    mean of what they want there, and the rest does not depend on f. All divided by the number of queries and by the
+    candidates' mean squared norm.
+    """
+
+    weight: Float[Tensor, "1 box_rows box_columns"]  # n_p / (|queries| mean_j |P_j|^2)
+    wanted: Float[Tensor, "channels box_rows box_columns"]  # t_p
+    rest: Float[Tensor, ""]
+
+
+@torch.no_grad()
+def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], box: Box, bank: Bank) -> Target:
+    """The matches as a target for the features of a box that holds every query's whole patch; all 0 without queries."""
+    columns = bank.candidates.shape[1]
+    height, width = box.size
+    source = bank.features.flatten(1).T.contiguous()
+    total = source.new_zeros(height * width, source.shape[1])
+    count = source.new_zeros(height * width)
+    at = (query // columns - box.top) * width + query % columns - box.left
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            to = at + dy * width + dx
+            total.index_add_(0, to, source[candidate + dy * columns + dx])
+            count.index_add_(0, to, torch.ones_like(to, dtype=count.dtype))
+    wanted = total / count.clamp(min=1)[:, None]
+    norms = bank.squared_norms.flatten()[candidate]
+    spread = norms.sum() - (count[:, None] * wanted.pow(2)).sum()
+    unit = len(query) * bank.mean_squared_norm if len(query) else torch.ones_like(bank.mean_squared_norm)
+    return Target(
+        (count / unit).view(1, height, width),
+        wanted.T.reshape(-1, height, width),
+        spread / unit,
+    )
+
+
 def content(
-    x: Float[Tensor, "batch channels height width"],
-    c: Float[Tensor, "batch channels height width"],
-    mask: Float[Tensor, "batch 1 height width"],
-) -> Float[Tensor, " batch"]:
+    x: Float[Tensor, "channels height width"],
+    c: Float[Tensor, "channels height width"],
+    mask: Float[Tensor, "1 height width"],
+) -> Float[Tensor, ""]:
     """E_c (equation 2): the mean over the hole's pixels and channels of (x - c)^2."""
-    squares = ((x - c).pow(2) * mask).sum((1, 2, 3))
-    return squares / (x.shape[1] * mask.sum((1, 2, 3)))
+    return ((x - c).pow(2) * mask).sum() / (len(x) * mask.sum())
 
 
 def texture(
-    phi: Mapping[str, Float[Tensor, "batch channels rows columns"]], targets: Mapping[str, Target]
-) -> Float[Tensor, " batch"]:
+    phi: Mapping[str, Float[Tensor, "channels rows columns"]], targets: Mapping[str, Target]
+) -> Float[Tensor, ""]:
     """E_t (equation 3), summed over the layers, with the matches held fixed; phi in the boxes of the targets."""
     return sum(
-        ((t.weight * (phi[layer].float() - t.wanted).pow(2)).sum((1, 2, 3)) + t.rest for layer, t in targets.items()),
+        ((t.weight * (phi[layer].float() - t.wanted).pow(2)).sum() + t.rest for layer, t in targets.items()),
         start=torch.zeros(()),
     )
 
 
-def tv(
-    x: Float[Tensor, "batch channels height width"], mask: Float[Tensor, "batch 1 height width"]
-) -> Float[Tensor, " batch"]:
+def total_variation(
+    x: Float[Tensor, "channels height width"], mask: Float[Tensor, "1 height width"]
+) -> Float[Tensor, ""]:
     """Y (equation 5): squared differences of neighbouring pixels, at least one of them in the hole, over 3 |R|."""
-    down, right = (x[:, :, 1:] - x[:, :, :-1]).pow(2), (x[..., 1:] - x[..., :-1]).pow(2)
-    down = down * torch.maximum(mask[:, :, 1:], mask[:, :, :-1])
+    down, right = (x[:, 1:] - x[:, :-1]).pow(2), (x[..., 1:] - x[..., :-1]).pow(2)
+    down = down * torch.maximum(mask[:, 1:], mask[:, :-1])
     right = right * torch.maximum(mask[..., 1:], mask[..., :-1])
-    return (down.sum((1, 2, 3)) + right.sum((1, 2, 3))) / (x.shape[1] * mask.sum((1, 2, 3)))
+    return (down.sum() + right.sum()) / (len(x) * mask.sum())
 
 
 class Energies(NamedTuple):
-    """The terms of equation 1, unweighted, one value a picture."""
+    """The terms of equation 1, unweighted."""
 
-    content: Float[Tensor, " batch"]
-    texture: Float[Tensor, " batch"]
-    tv: Float[Tensor, " batch"]
+    content: Float[Tensor, ""]
+    texture: Float[Tensor, ""]
+    total_variation: Float[Tensor, ""]
 
-    def total(self, settings: Settings) -> Float[Tensor, " batch"]:
-        return settings.content_weight * self.content + settings.alpha * self.texture + settings.beta * self.tv
+    def total(self, settings: Settings) -> Float[Tensor, ""]:
+        """E(x)."""
+        return (
+            settings.content_weight * self.content
+            + settings.alpha * self.texture
+            + settings.beta * self.total_variation
+        )
+
+    def values(self) -> dict[str, float]:
+        """The terms by name, as plain numbers."""
+        return {name: float(value) for name, value in self._asdict().items()}

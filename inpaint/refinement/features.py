@@ -37,18 +37,18 @@ class HoleFeatures:
 
     Args:
         vgg: the network.
-        picture: [batch, 3, height, width], the hole filled with anything.
+        picture: the hole filled with anything.
         hole: the pixels that may change.
         wanted: for each layer, the cells whose features are asked for.
 
     Attributes:
-        whole: the features of the given picture itself, whole maps, for each wanted layer.
+        whole: the features of the given picture itself, [channels, rows, columns], for each wanted layer.
     """
 
     def __init__(
         self,
         vgg: VGG,
-        picture: Float[Tensor, "batch 3 height width"],
+        picture: Float[Tensor, "3 height width"],
         hole: Box,
         wanted: Mapping[str, Box],
     ) -> None:
@@ -82,51 +82,48 @@ class HoleFeatures:
                 self.inputs[i] = self.computed[i + 1].grown(1, sizes[i])
             needed = self.inputs[i]
 
-        self.surroundings: list[Tensor] = []  # of the input of each step; convolutions' padded at the picture's border
-        self.borders: list[tuple[int, int]] = []
+        # what each step looks at, around what is computed anew: at the picture's border convolutions see padding
+        self.frames: list[Box] = []
+        self.surroundings: list[Tensor] = []
         self.whole: dict[str, Tensor] = {}
         with torch.no_grad():
-            h = vgg.normalise(picture)
+            h = vgg.normalise(picture[None])
             for i, step in enumerate(self.steps):
                 if step.weight is None:
-                    self.surroundings.append(self.inputs[i].of(h).clone(memory_format=torch.channels_last))
-                    self.borders.append((0, 0))
-                    h = F.max_pool2d(h, 2)
+                    frame, at = self.inputs[i], self.inputs[i]
                 else:
                     h = F.pad(h, (1, 1, 1, 1))
                     out = self.computed[i + 1]
-                    seen = Box(out.top, out.left, out.bottom + 2, out.right + 2)  # in padded coordinates
-                    self.surroundings.append(seen.of(h).clone(memory_format=torch.channels_last))
-                    self.borders.append((out.top - 1, out.left - 1))
-                    h = convolve(h, step)
+                    frame = Box(out.left - 1, out.top - 1, out.right + 1, out.bottom + 1)
+                    at = Box(out.left, out.top, out.right + 2, out.bottom + 2)  # the same, in padded coordinates
+                self.frames.append(frame)
+                self.surroundings.append(at.of(h).clone(memory_format=torch.channels_last))
+                h = F.max_pool2d(h, 2) if step.weight is None else convolve(h, step)
                 if step.name in wanted:
-                    self.whole[step.name] = h
-        self._kept = {name: box.of(self.whole[name]) for name, box in self.wanted.items()}
+                    self.whole[step.name] = h[0]
+        self._kept = {name: box.of(self.whole[name])[None] for name, box in self.wanted.items()}
 
-    def __call__(self, pixels: Float[Tensor, "batch 3 hole_height hole_width"]) -> dict[str, Tensor]:
+    def __call__(self, pixels: Float[Tensor, "3 hole_height hole_width"]) -> dict[str, Float[Tensor, "_ _ _"]]:
         """For each layer, the features of its wanted cells, given the pixels of the hole's box; differentiable."""
-        h, features = self.vgg.normalise(pixels), {}
-        for i, step in enumerate(self.steps):
-            have = self.computed[i]
-            if step.weight is None:
-                h = self._surrounded(h, have.within(self.inputs[i]), self.surroundings[i])
-                h = F.max_pool2d(h, 2)
-            else:
-                top, left = self.borders[i]
-                at = Box(have.top - top, have.left - left, have.bottom - top, have.right - left)
-                h = convolve(self._surrounded(h, at, self.surroundings[i]), step)
+        h, features = self.vgg.normalise(pixels[None]), {}
+        for step, have, out, frame, around in zip(
+            self.steps, self.computed[:-1], self.computed[1:], self.frames, self.surroundings, strict=True
+        ):
+            h = self._surrounded(h, have.within(frame), around)
+            h = F.max_pool2d(h, 2) if step.weight is None else convolve(h, step)
             if step.name in self.wanted:
-                wanted, have = self.wanted[step.name], self.computed[i + 1]
-                shared = have.intersection(wanted)
-                features[step.name] = self._surrounded(
-                    shared.within(have).of(h), shared.within(wanted), self._kept[step.name]
-                )
+                wanted = self.wanted[step.name]
+                shared = out.intersection(wanted)
+                part = shared.within(out).of(h)
+                features[step.name] = self._surrounded(part, shared.within(wanted), self._kept[step.name])[0]
         return features
 
     @staticmethod
     def _surrounded(inner: Tensor, at: Box, surroundings: Tensor) -> Tensor:
-        if at == (0, 0, *surroundings.shape[-2:]):
+        """`inner` at its place in the surroundings; it may stick out of what the next step looks at."""
+        height, width = surroundings.shape[-2:]
+        everything = Box(0, 0, width, height)
+        if at == everything:
             return inner
-        # a computed box may stick out of what the next step looks at
-        inside = at.intersection(Box(0, 0, *surroundings.shape[-2:]))
+        inside = at.intersection(everything)
         return _Paste.apply(inside.within(at).of(inner), surroundings, inside)

@@ -5,8 +5,7 @@ pixel of the hole in it. Queries are the patches centred on a cell of R^phi, can
 is in R^phi; both lie wholly inside the map.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +14,8 @@ from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
+from inpaint.refinement.settings import Rule
 
-Rule = Literal["ncc", "l2"]
 BLOCK_BYTES = 64 * 2**20  # a bound for each of the few score maps that matching holds at a time
 
 
@@ -37,11 +36,11 @@ def geometry(mask: Float[Tensor, "1 height width"], stride: int) -> Geometry:
     Raises:
         UserError: there are queries but no candidates.
     """
-    cells = F.max_pool2d(mask[None], stride)[0, 0] if min(mask.shape[-2:]) >= stride else mask.new_zeros(0, 0)
+    cells = F.max_pool2d(mask, stride)[0] if min(mask.shape[-2:]) >= stride else mask.new_zeros(0, 0)
     rows, columns = cells.shape
     inner = torch.zeros(rows, columns, dtype=torch.bool, device=mask.device)
     inner[1:-1, 1:-1] = True
-    near = F.max_pool2d(cells[None, None], 3, stride=1, padding=1)[0, 0] if cells.numel() else cells
+    near = F.max_pool2d(cells[None], 3, stride=1, padding=1)[0] if cells.numel() else cells
     found = Geometry((cells > 0) & inner, (near == 0) & inner)
     if found.queries.any() and not found.candidates.any():
         raise UserError(
@@ -69,7 +68,7 @@ def make_bank(features: Float[Tensor, "channels rows columns"], candidates: Bool
     """The bank of these features (any precision; kept in float32)."""
     features = features.float()
     squares = features.pow(2).sum(0)
-    norms = 9 * F.avg_pool2d(squares[None, None], 3, stride=1)[0, 0]
+    norms = 9 * F.avg_pool2d(squares[None], 3, stride=1)[0]
     return Bank(features, candidates, F.pad(norms, (1, 1, 1, 1)))
 
 
@@ -80,25 +79,26 @@ class Colours(NamedTuple):
     """
 
     stride: int
-    centre: Float[Tensor, "batch 3 1 1"]
-    unit: Float[Tensor, "batch 1 1 1"]
+    centre: Float[Tensor, "3 1 1"]
+    unit: Float[Tensor, ""]
 
     @classmethod
     def beside(
         cls,
-        features: Float[Tensor, "batch channels rows columns"],
-        picture: Float[Tensor, "batch 3 height width"],
+        features: Float[Tensor, "channels rows columns"],
+        picture: Float[Tensor, "3 height width"],
         stride: int,
         weight: float,
     ) -> "Colours":
         """So scaled that this picture's deviate from their mean by `weight` times its features' root mean square."""
         cells = F.avg_pool2d(picture, stride)
-        centre = cells.mean((2, 3), keepdim=True)
-        strength = features.float().pow(2).sum(1, keepdim=True).mean((2, 3), keepdim=True).sqrt()
-        deviation = (cells - centre).pow(2).sum(1, keepdim=True).mean((2, 3), keepdim=True).sqrt()
+        centre = cells.mean((1, 2), keepdim=True)
+        strength = features.float().pow(2).sum(0).mean().sqrt()
+        deviation = (cells - centre).pow(2).sum(0).mean().sqrt()
         return cls(stride, centre, weight * strength / deviation.clamp(min=1 / 255))
 
-    def of(self, picture: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 rows columns"]:
+    def of(self, picture: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 rows columns"]:
+        """The channels for a picture: its cells' mean colours, about the mean and in the unit of `beside`."""
         return (F.avg_pool2d(picture, self.stride) - self.centre) * self.unit
 
 
@@ -225,52 +225,15 @@ def nearby(
     return torch.cat(found) if found else query
 
 
-def finer(match: Int[Tensor, "rows columns"]) -> Int[Tensor, "double_rows double_columns"]:
-    """A layer's map of matches at twice the size: each cell's four parts look where the cell was matched to."""
-    rows, columns = match.shape
-    y, x = match // columns, match % columns
-    parts = [torch.where(match >= 0, (2 * y + dy) * 2 * columns + 2 * x + dx, -1) for dy in (0, 1) for dx in (0, 1)]
-    return torch.stack(parts).view(2, 2, rows, columns).permute(2, 0, 3, 1).reshape(2 * rows, 2 * columns)
+def finer(match: Int[Tensor, "rows columns"], size: tuple[int, int]) -> Int[Tensor, "new_rows new_columns"]:
+    """A layer's map of matches for the next scale: each cell looks where the cell that it is a part of was matched to.
 
-
-class Target(NamedTuple):
-    """What the matched patches want, cell by cell: equation 3 with nn(i) held fixed.
-
-    sum_i |P_i - T_i|^2 = sum_p n_p |f_p - t_p|^2 + rest, where n_p counts the queries that cover cell p, t_p is the
-    mean of what they want there, and the rest does not depend on f. All divided by the number of queries and by the
-    candidates' mean squared norm.
+    Args:
+        match: for each cell the flat index of its match, -1 where there is none.
+        size: rows and columns of the layer's map at the next scale: twice those of `match`, or one more.
     """
-
-    weight: Float[Tensor, "*batch 1 box_rows box_columns"]  # n_p / (|queries| mean_j |P_j|^2)
-    wanted: Float[Tensor, "*batch channels box_rows box_columns"]  # t_p
-    rest: Float[Tensor, "*batch"]
-
-
-@torch.no_grad()
-def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], box: Box, bank: Bank) -> Target:
-    """The matches as a target for the features of a box that holds every query's whole patch; all 0 without queries."""
-    columns = bank.candidates.shape[1]
-    height, width = box.size
-    source = bank.features.flatten(1).T.contiguous()
-    total = source.new_zeros(height * width, source.shape[1])
-    count = source.new_zeros(height * width)
-    at = (query // columns - box.top) * width + query % columns - box.left
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            to = at + dy * width + dx
-            total.index_add_(0, to, source[candidate + dy * columns + dx])
-            count.index_add_(0, to, torch.ones_like(to, dtype=count.dtype))
-    wanted = total / count.clamp(min=1)[:, None]
-    norms = bank.squared_norms.flatten()[candidate]
-    spread = norms.sum() - (count[:, None] * wanted.pow(2)).sum()
-    unit = len(query) * bank.mean_squared_norm if len(query) else torch.ones_like(bank.mean_squared_norm)
-    return Target(
-        (count / unit).view(1, height, width),
-        wanted.T.reshape(-1, height, width),
-        spread / unit,
-    )
-
-
-def stack(targets: Sequence[Target]) -> Target:
-    """The targets of the pictures of a batch, over the same box."""
-    return Target(*(torch.stack(parts) for parts in zip(*targets, strict=True)))
+    columns = match.shape[1]
+    y, x = (torch.arange(n, device=match.device) for n in size)
+    coarse = match[(y // 2).clamp(max=match.shape[0] - 1)[:, None], (x // 2).clamp(max=columns - 1)]
+    to_y, to_x = 2 * (coarse // columns) + y[:, None] % 2, 2 * (coarse % columns) + x % 2
+    return torch.where(coarse >= 0, to_y * size[1] + to_x, -1)

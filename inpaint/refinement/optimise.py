@@ -1,4 +1,4 @@
-"""L-BFGS on a batch of pictures that know nothing of each other."""
+"""L-BFGS on the pixels of one hole."""
 
 from collections.abc import Callable
 from typing import Self
@@ -7,71 +7,65 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Flat = Float[Tensor, "batch pixels"]
-Energy = Callable[[Flat], tuple[Float[Tensor, " batch"], Flat]]
-
-
-def dot(a: Flat, b: Flat) -> Float[Tensor, " batch"]:
-    return torch.linalg.vecdot(a, b)
+Pixels = Float[Tensor, " pixels"]
+Energy = Callable[[Pixels], tuple[Float[Tensor, ""], Pixels]]
 
 
 class LBFGS:
-    """Limited-memory BFGS (Nocedal and Wright 2006, algorithm 7.4) with one state a picture.
+    """Limited-memory BFGS (Nocedal and Wright 2006, algorithm 7.4).
 
-    Each evaluation tries x + t d. A picture whose energy does not fall stays where it is and tries a shorter step next;
-    the others go on: so a batch costs one evaluation an iteration, and no picture waits for another's line search.
+    Each evaluation tries x + t d. Where the energy does not fall, x stays and a shorter step is tried next: an
+    iteration costs one evaluation, whatever comes of it.
 
     Args:
-        x: [batch, pixels], where to start.
+        x: where to start.
         history: how many steps are remembered.
         first_step: the largest change of any pixel in the first step.
+
+    Attributes:
+        x: where it is.
+        energy: there, after `minimise`.
     """
 
-    def __init__(self, x: Flat, history: int = 10, first_step: float = 0.1) -> None:
+    def __init__(self, x: Pixels, history: int = 10, first_step: float = 0.1) -> None:
         self.x, self.history, self.first_step = x, history, first_step
-        self.steps: list[tuple[Flat, Flat, Float[Tensor, " batch"]]] = []  # s, y, 1 / <s, y> (0: a refused step)
-        self.gamma = x.new_zeros(len(x))  # <s, y> / <y, y> of the newest step
-        self.t = x.new_ones(len(x))  # how much of the direction to try next: less than 1 after a refused step
+        self.energy: Float[Tensor, ""] | None = None
+        self.steps: list[tuple[Pixels, Pixels, Tensor]] = []  # s, y, 1 / <s, y>
+        self.gamma: Tensor | None = None  # <s, y> / <y, y> of the newest step
+        self.t = 1.0  # how much of the direction to try next: less after a refused step
 
-    def direction(self, gradient: Flat) -> Flat:
+    def direction(self, gradient: Pixels) -> Pixels:
         """-H g, by the two-loop recursion."""
         q, alphas = gradient.clone(), []
         for s, y, rho in reversed(self.steps):
-            alphas.append(rho * dot(s, q))
-            q.sub_(alphas[-1][:, None] * y)
-        first = self.first_step / gradient.abs().amax(1).clamp(min=1e-20)
-        q.mul_(torch.where(self.gamma > 0, self.gamma, first)[:, None])
+            alphas.append(rho * torch.dot(s, q))
+            q.sub_(alphas[-1] * y)
+        q.mul_(self.first_step / gradient.abs().max().clamp(min=1e-20) if self.gamma is None else self.gamma)
         for (s, y, rho), a in zip(self.steps, reversed(alphas), strict=True):
-            q.add_((a - rho * dot(y, q))[:, None] * s)
+            q.add_((a - rho * torch.dot(y, q)) * s)
         return q.neg_()
 
     def minimise(self, energy: Energy, evaluations: int) -> Self:
         """Goes on from where it is, on this energy: `evaluations` energies and gradients after the one at the start.
 
         Called again with another energy (new matches) it keeps its memory of the curvature.
-
-        Args:
-            energy: gives one energy a picture, and their gradients.
         """
         e, g = energy(self.x)
         d = self.direction(g)
         for _ in range(evaluations):
-            step = self.t[:, None] * d
+            step = self.t * d
             e_new, g_new = energy(self.x + step)
-            slope = dot(g, d)
-            better = e_new <= e
-            y = g_new - g
-            curvature = dot(step, y)
-            keep = better & (curvature > 1e-10 * dot(y, y).sqrt() * dot(step, step).sqrt())
-            self.steps.append((step, y, torch.where(keep, 1 / curvature, 0)))
-            del self.steps[: -self.history]
-            self.gamma = torch.where(keep, curvature / dot(y, y), self.gamma)
-            self.x = torch.where(better[:, None], self.x + step, self.x)
-            # a refused step: to the minimum of the parabola through both energies and the slope at the start
-            bend = e_new - e - self.t * slope
-            shorter = torch.where(bend > 0, (-slope * self.t / (2 * bend)).clamp(0.1, 0.5), 0.5)
-            self.t = torch.where(better, 1.0, self.t * shorter)
-            e, g = torch.where(better, e_new, e), torch.where(better[:, None], g_new, g)
-            d = torch.where(better[:, None], self.direction(g), d)
+            if e_new <= e:
+                y = g_new - g
+                curvature = torch.dot(step, y)
+                if curvature > 1e-10 * y.norm() * step.norm():
+                    self.steps = [*self.steps, (step, y, 1 / curvature)][-self.history :]
+                    self.gamma = curvature / torch.dot(y, y)
+                self.x, self.t, e, g = self.x + step, 1.0, e_new, g_new
+                d = self.direction(g)
+            else:  # to the minimum of the parabola through both energies and the slope at the start
+                slope = torch.dot(g, d)
+                bend = e_new - e - self.t * slope
+                self.t *= float((-slope * self.t / (2 * bend)).clamp(0.1, 0.5)) if bend > 0 else 0.5
         self.energy = e
         return self

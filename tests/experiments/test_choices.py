@@ -10,10 +10,9 @@ from experiments.refine import overview, scales
 from experiments.refinement_choices import choices
 from inpaint.imaging.pixels import resize
 from inpaint.imaging.reading import read_picture, write_picture
-from inpaint.refinement.pyramid import refine
-from inpaint.refinement.settings import Settings
+from inpaint.refinement.settings import preset
 
-QUICK = partial(Settings, rounds=1, iterations=1)
+QUICK = partial(preset, scales=1, rounds=1, iterations=1)
 
 
 @pytest.fixture
@@ -29,8 +28,8 @@ def pictures(tmp_path, monkeypatch):
 
 
 def test_a_row_a_choice_and_none_is_measured_twice(pictures, monkeypatch):
-    monkeypatch.setattr(choices, "Settings", QUICK)
-    monkeypatch.setattr(choices, "GROUPS", {"alpha": {"alpha 0": QUICK(alpha=0, scales=1)}})
+    monkeypatch.setattr(choices, "preset", QUICK)
+    monkeypatch.setattr(choices, "GROUPS", {"alpha": {"alpha 0": QUICK(alpha=0)}})
     arguments = ["choices", "--data", str(pictures / "data"), "--results", str(pictures / "results"), "--pictures", "1"]
     monkeypatch.setattr(sys, "argv", arguments)
     (pictures / "README.md").write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
@@ -54,7 +53,7 @@ def test_a_row_a_choice_and_none_is_measured_twice(pictures, monkeypatch):
 
 
 def test_the_picture_of_the_scales(pictures, monkeypatch):
-    monkeypatch.setattr(scales, "refine", partial(refine, settings=QUICK(alpha=0)))
+    monkeypatch.setattr(scales, "preset", partial(QUICK, scales=3))
     monkeypatch.setattr(sys, "argv", ["scales", "--data", str(pictures / "data"), "--pictures", "1"])
     scales.main()
     assert read_picture(pictures / "scales.jpg").shape == (3, 24 + 164, 6 * 164 - 4)

@@ -97,7 +97,7 @@ def test_boxes_margins_report_and_intermediates(run, photo, tmp_path, net):
     (hole,) = entry["holes"]
     assert hole["box"] == [0, 0, 31, 31]
     energies = hole["scales"][0]
-    assert energies["energies_after"].keys() == {"content", "texture", "tv"}
+    assert energies["energies_after"].keys() == {"content", "texture", "total_variation"}
     assert energies["energies_after"]["texture"] < energies["energies_before"]["texture"]
     assert "steps/photo/hole_001/prediction.png" in files(tmp_path)
 

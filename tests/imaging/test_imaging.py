@@ -10,9 +10,7 @@ from PIL import Image
 from inpaint.errors import UserError
 from inpaint.files import atomic
 from inpaint.imaging import reading as images
-from inpaint.imaging.pixels import composite, middle, resize, resize_masked
 from inpaint.imaging.reading import read_picture, read_pixels, to_rgb, write_picture
-from inpaint.imaging.smooth import diffuse, seamless
 
 WIDTH, HEIGHT = 6, 4
 
@@ -164,98 +162,3 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         write_half()
     assert (tmp_path / "kept.txt").read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 1
-
-
-@pytest.mark.parametrize("size", [(16, 16), (11, 13), (32, 32)])
-def test_no_hole_colour_bleeds_into_known_pixels(size):
-    """The same known pixels whatever stands in the hole; a constant stays that constant up to the border."""
-    mask = torch.zeros(1, 1, 64, 64)
-    mask[..., 13:37, 22:51] = 1
-    picture = torch.full((1, 3, 64, 64), 0.3)
-    known, hole = resize_masked(torch.where(mask > 0, 9.0, picture), mask, size)
-    assert known.shape == (1, 3, *size)
-    torch.testing.assert_close(known, 0.3 * (1 - hole).expand_as(known), atol=1e-6, rtol=0)
-    noise = torch.rand(1, 3, 64, 64)
-    other = torch.where(mask > 0, torch.rand_like(noise), noise)
-    assert torch.equal(resize_masked(noise, mask, size)[0], resize_masked(other, mask, size)[0])
-
-
-def test_a_coarse_pixel_is_hole_if_any_pixel_under_it_is():
-    mask = torch.zeros(1, 1, 512, 512)
-    mask[..., 128:384, 128:384] = 1
-    _, hole = resize_masked(mask.expand(1, 3, -1, -1), mask, (128, 128))
-    assert torch.equal(hole, middle_square(128))
-    mask.zero_()[..., 511, 0] = 1
-    _, hole = resize_masked(mask.expand(1, 3, -1, -1), mask, (128, 128))
-    assert hole.nonzero().tolist() == [[0, 0, 127, 0]]
-
-
-def middle_square(side):
-    mask = torch.zeros(1, 1, side, side)
-    middle(mask).fill_(1)
-    return mask
-
-
-def test_resize_keeps_constants_and_composite_takes_sides():
-    assert torch.allclose(resize(torch.full((1, 3, 9, 7), 0.4), (20, 5)), torch.tensor(0.4))
-    mask = middle_square(8)[0]
-    mixed = composite(torch.zeros(3, 8, 8), torch.ones(3, 8, 8), mask)
-    assert torch.equal(mixed, mask.expand(3, 8, 8))
-    assert middle(mixed).shape == (3, 4, 4)
-
-
-def test_seamless_takes_away_the_step_and_only_that():
-    """A hole that is too bright everywhere meets its surroundings at the border; its middle stays, the outside too."""
-    mask = middle_square(64)
-    picture = torch.full((1, 3, 64, 64), 0.4)
-    filled = picture + 0.3 * mask
-    done = seamless(picture, filled, mask)
-    across = done[0, 0, 32, 15:32]  # from the last known pixel to the hole's middle
-    assert (across.diff() >= 0).all()
-    assert across.diff().max() < 0.1  # of a step of 0.3: nowhere a visible one
-    assert across[-1] == pytest.approx(0.7, abs=2e-2)
-    assert torch.equal(done * (1 - mask), picture * (1 - mask))
-    torch.testing.assert_close(seamless(picture, picture, mask), picture)
-
-
-def test_seamless_calms_the_outermost_pixels():
-    """The steps from the outermost pixels to those behind, too, become smaller; further in nothing changes."""
-    mask = middle_square(64)
-    picture = torch.full((1, 3, 64, 64), 0.4)
-    checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 0.1
-    filled = picture + mask * checks
-    done = seamless(picture, filled, mask)
-    behind = (done - filled)[..., 17, 17:47] - (done - filled)[..., 16, 17:47]  # along the upper border
-    assert (behind * (filled[..., 17, 17:47] - filled[..., 16, 17:47]) < 0).all()
-    torch.testing.assert_close(
-        done[..., 28:36, 28:36] - done[..., 29:30, 29:30],
-        filled[..., 28:36, 28:36] - filled[..., 29:30, 29:30],
-        atol=2e-3,
-        rtol=0,
-    )
-
-
-def test_seamless_fills_a_scratch_with_its_neighbours():
-    mask = torch.zeros(1, 1, 9, 9)
-    mask[..., 4] = 1
-    ramp = torch.linspace(0, 1, 9).expand(1, 3, 9, 9)
-    torch.testing.assert_close(seamless(ramp, torch.zeros_like(ramp), mask), ramp, atol=0.02, rtol=0)
-
-
-@pytest.mark.parametrize("size", [(32, 32), (45, 33), (1, 7)])
-def test_a_diffused_hole_is_smooth(size):
-    """A ramp is its own smooth filling; nothing inside is above or below all that is known."""
-    ramp = torch.linspace(0.2, 0.8, size[1]).expand(1, 3, *size)
-    mask = torch.zeros(1, 1, *size)
-    mask[..., size[0] // 4 : 3 * size[0] // 4 + 1, 2 : size[1] // 2 + 1] = 1
-    spoilt = torch.where(mask > 0, 9.0, ramp)  # never looked at
-    assert (diffuse(spoilt, mask) - ramp).abs().max() < 0.06
-    noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    filled, known = diffuse(noise, mask), mask.expand_as(noise) == 0
-    assert torch.equal(filled[known], noise[known])
-    assert filled.min() >= noise[known].min() - 1e-6
-    assert filled.max() <= noise[known].max() + 1e-6
-
-
-def test_nothing_known_diffuses_to_nothing():
-    assert torch.equal(diffuse(torch.rand(1, 3, 8, 8), torch.ones(1, 1, 8, 8)), torch.zeros(1, 3, 8, 8))

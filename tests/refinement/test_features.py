@@ -27,21 +27,21 @@ def test_features_near_a_hole_are_those_of_the_whole_picture(vgg, height, width,
     vgg.dtype = torch.float64
     torch.manual_seed(height * width)
     top, left = int(corner[0] * (height - 1)), int(corner[1] * (width - 1))
-    hole = Box(top, left, min(top + side[0], height), min(left + side[1], width))
+    hole = Box(left, top, min(left + side[1], width), min(top + side[0], height))
     wanted = {}
     for layer in LAYERS:
         size = (height // vgg.strides[layer], width // vgg.strides[layer])
         wanted[layer] = hole.pooled(size, vgg.strides[layer]).grown(1, size)
-    near = HoleFeatures(vgg, torch.rand(1, 3, height, width, dtype=torch.float64), hole, wanted)
+    near = HoleFeatures(vgg, torch.rand(3, height, width, dtype=torch.float64), hole, wanted)
 
-    other = torch.rand(1, 3, *hole.size, dtype=torch.float64).requires_grad_()
+    other = torch.rand(3, *hole.size, dtype=torch.float64).requires_grad_()
     # the surroundings stay those of the picture given first
     features = near(other)
     torch.manual_seed(height * width)
-    whole = torch.rand(1, 3, height, width, dtype=torch.float64)
+    whole = torch.rand(3, height, width, dtype=torch.float64)
     hole.of(whole).copy_(other.detach())
     whole.requires_grad_()
-    expected = vgg(whole, LAYERS)
+    expected = {layer: found[0] for layer, found in vgg(whole[None], LAYERS).items()}
     for layer in LAYERS:
         difference = (features[layer] - wanted[layer].of(expected[layer])).abs().max()
         assert difference <= 1e-10 * expected[layer].abs().max()

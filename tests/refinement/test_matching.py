@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
-from inpaint.refinement.matching import Colours, finer, geometry, make_bank, nearby, nearest, target
+from inpaint.refinement.energy import target
+from inpaint.refinement.matching import Colours, finer, geometry, make_bank, nearby, nearest
 
 
 def random_case(seed: int, channels: int = 5, rows: int = 11, columns: int = 13, density: float = 0.06):
@@ -141,26 +142,30 @@ def test_nearby_is_never_worse_than_the_guess_and_keeps_to_candidates(seed, rule
 
 def test_colours_are_as_strong_as_the_features_times_their_weight():
     """Mean colours of cells, about the picture's mean; their root mean square is the weight times the features'."""
-    picture = torch.full((1, 3, 8, 8), 0.25)
+    picture = torch.full((3, 8, 8), 0.25)
     picture[..., 4:] = 0.75
-    features = torch.full((1, 5, 4, 4), 2.0)
+    features = torch.full((5, 4, 4), 2.0)
     colours = Colours.beside(features, picture, 2, 0.3)
     found = colours.of(picture)
-    assert found.shape == (1, 3, 4, 4)
+    assert found.shape == (3, 4, 4)
     assert (found[..., :2] < 0).all()
     torch.testing.assert_close(found[..., 2:], -found[..., :2])
-    torch.testing.assert_close(found.pow(2).sum(1).mean().sqrt(), 0.3 * features.pow(2).sum(1).mean().sqrt())
-    assert not colours.of(torch.full((1, 3, 8, 8), 0.5)).any()
+    torch.testing.assert_close(found.pow(2).sum(0).mean().sqrt(), 0.3 * features.pow(2).sum(0).mean().sqrt())
+    assert not colours.of(torch.full((3, 8, 8), 0.5)).any()
     assert not Colours.beside(features, picture, 2, 0).of(picture).any()
-    assert not Colours.beside(features, torch.ones(1, 3, 8, 8), 2, 0.3).of(torch.ones(1, 3, 8, 8)).any()  # flat
+    assert not Colours.beside(features, torch.ones(3, 8, 8), 2, 0.3).of(torch.ones(3, 8, 8)).any()  # flat
 
 
-def test_finer_matches_move_with_their_cells():
+@pytest.mark.parametrize(("rows", "columns"), [(6, 8), (7, 8), (6, 9), (7, 9)])
+def test_finer_matches_move_with_their_cells(rows, columns):
+    """Also where the next scale's map has a row or a column that the one before is too small for."""
     match = torch.full((3, 4), -1)
     match[1, 2] = 2 * 4 + 3  # cell (1, 2) to cell (2, 3)
-    double = finer(match)
-    assert double.shape == (6, 8)
-    assert (double >= 0).sum() == 4
-    for dy in (0, 1):
-        for dx in (0, 1):
-            assert double[2 + dy, 4 + dx] == (4 + dy) * 8 + 6 + dx
+    match[2, 3] = 1 * 4 + 1  # the last one, which the row and the column beyond it belong to
+    found = finer(match, (rows, columns))
+    assert found.shape == (rows, columns)
+    for y in range(rows):
+        for x in range(columns):
+            coarse = match[min(y // 2, 2), min(x // 2, 3)]
+            expected = (2 * (coarse // 4) + y % 2) * columns + 2 * (coarse % 4) + x % 2 if coarse >= 0 else -1
+            assert found[y, x] == expected

@@ -287,6 +287,6 @@ def test_a_users_mistake_is_one_sentence(overrides, sentence, tmp_path):
 
 
 def test_errors_inside_instantiate_come_out_as_themselves():
-    node = OmegaConf.create({"inner": {"_target_": "inpaint.refinement.settings.Settings", "scales": 0}})
+    node = OmegaConf.create({"inner": {"_target_": "inpaint.refinement.settings.preset", "scales": 0}})
     with pytest.raises(UserError, match="scales is 0"):
         entry.build(node)

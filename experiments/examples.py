@@ -1,0 +1,41 @@
+"""Pictures with holes that several experiments work on."""
+
+from pathlib import Path
+
+import skimage
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inpaint.imaging.pixels import resize
+from inpaint.imaging.reading import read_picture
+
+Picture = Float[Tensor, "3 height width"]
+Mask = Float[Tensor, "1 height width"]
+
+
+def square_hole(size: int, side: int) -> Mask:
+    """A hole of that side in the middle of a square picture of that size."""
+    mask = torch.zeros(1, size, size)
+    start = (size - side) // 2
+    mask[:, start : start + side, start : start + side] = 1
+    return mask
+
+
+def authors_case(path: Path) -> tuple[Picture, Mask]:
+    """One of the authors' pictures, 512 x 512, and their hole in its middle, 224 x 224."""
+    return read_picture(path), square_hole(512, 224)
+
+
+def near_the_hole(picture: Float[Tensor, "3 512 512"]) -> Float[Tensor, "3 288 288"]:
+    """The authors' hole and 32 pixels around it."""
+    return picture[:, 112:400, 112:400]
+
+
+def problem(size: int = 512, hole: int = 256) -> tuple[Picture, Mask, Picture]:
+    """A photograph that ships with scikit-image, repeated to that size, a square hole, and a blurred prediction."""
+    photo = read_picture(Path(skimage.__file__).parent / "data" / "astronaut.png")
+    repeats = -(-size // 512)
+    picture = photo.repeat(1, repeats, repeats)[:, :size, :size].contiguous()
+    prediction = resize(resize(picture, (16, 16)), (128, 128) if size == 512 else (512, 512))
+    return picture, square_hole(size, hole), prediction

@@ -1,0 +1,164 @@
+"""Both stages for one picture: what ships, what is evaluated, and what every study measures."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inpaint.content.networks import SIDE
+from inpaint.errors import UserError
+from inpaint.imaging.box import Box
+from inpaint.imaging.pixels import composite, middle, resize, resize_masked
+from inpaint.imaging.smooth import diffuse, seamless, smooth_colours
+from inpaint.refinement.matching import geometry
+from inpaint.refinement.pyramid import SMALLEST, OnScale, refine
+from inpaint.refinement.scale import OnProgress, ScaleReport
+from inpaint.refinement.settings import Settings
+from inpaint.vgg import VGG
+
+SURROUNDINGS = 256  # pixels around a hole, at most, in which its texture is looked for
+
+Picture = Float[Tensor, "3 height width"]
+FirstStage = Callable[[Picture, Float[Tensor, "1 height width"]], Float[Tensor, "3 any_height any_width"]]
+"""A picture and its mask to the whole picture, at any size, with its hole filled; what stands in the hole is not looked
+at."""
+
+
+@dataclass
+class Filled:
+    """What the two stages made of a picture.
+
+    Attributes:
+        prediction: of the first stage, at the size that it works at.
+        content: the picture with its hole filled by the prediction, enlarged.
+        refined: the picture with its hole filled by both stages.
+        content_seconds: that the first stage took.
+        scales: of the refinement, from the coarsest on; none if the hole leaves no patch to learn from.
+    """
+
+    prediction: Float[Tensor, "3 any_height any_width"]
+    content: Picture
+    refined: Picture
+    content_seconds: float
+    scales: list[ScaleReport]
+
+
+def inpaint(
+    picture: Picture,
+    mask: Float[Tensor, "1 height width"],
+    first_stage: FirstStage,
+    vgg: VGG,
+    settings: Settings,
+    *,
+    hole: Box | None = None,
+    real: Box | None = None,
+    on_scale: OnScale | None = None,
+    on_progress: OnProgress | None = None,
+) -> Filled:
+    """The prediction of the first stage, and the refinement of it.
+
+    Args:
+        picture: in [0, 1]; what stands in the hole is not looked at.
+        mask: 1 in the hole.
+        first_stage: stage 1, see `predict`.
+        settings: of stage 2.
+        hole: the part of the mask that is to be refined, if other holes lie beside it.
+        real: the part of the picture that texture may be taken from, if the rest is made up.
+        on_scale, on_progress: see `refine`.
+
+    Raises:
+        UserError: as `refine`.
+    """
+    height, width = picture.shape[-2:]
+    began = time.perf_counter()
+    with torch.no_grad():
+        prediction = first_stage(picture, mask)
+    content_seconds = time.perf_counter() - began
+    content = composite(picture, resize(prediction, (height, width)), mask)
+
+    scales = settings.scales or scales_of(max(height, width))
+    box = surroundings(hole or Box.around(mask), (height, width), scales)
+    box = box.intersection(real) if real else box
+    if settings.scales is None:
+        scales = scales_to_learn_from(box.of(mask), [vgg.strides[layer] for layer in settings.layers], scales)
+    if not scales:
+        return Filled(prediction, content, content, content_seconds, [])
+    settings = replace(settings, scales=scales)
+    filled, reports = refine(box.of(picture), box.of(mask), box.of(content), vgg, settings, on_scale, on_progress)
+    refined = content.clone()
+    box.of(refined).copy_(filled)
+    if settings.smooth_colours:
+        refined = smooth_colours(refined, mask)
+    return Filled(prediction, content, refined, content_seconds, reports)
+
+
+def predict(
+    generator: nn.Module,
+    mean_colour: Float[Tensor, "3 1 1"],
+    blend_border: bool,
+    picture: Picture,
+    mask: Float[Tensor, "1 height width"],
+) -> Float[Tensor, "3 128 128"]:
+    """Stage 1 by a content network: the picture at 128 x 128 with its hole filled.
+
+    The network fills the middle half; what else is unknown it is shown filled smoothly. At the hole's border its
+    prediction is drawn to the picture's colours (`blend_border`), so that narrow holes are filled at least as well as
+    by diffusion.
+
+    Args:
+        generator: the content network f.
+        mean_colour: what it is shown in the hole.
+    """
+    known, hole = resize_masked(picture, mask, (SIDE, SIDE))
+    known = diffuse(known, hole)
+    inner = torch.zeros_like(hole)
+    middle(inner).copy_(middle(hole))
+    shown = composite(known, mean_colour.expand_as(known), inner)
+    predicted = F.pad(generator(shown[None], inner[None])[0].float(), [SIDE // 4] * 4)
+    if blend_border:
+        return seamless(known, predicted, inner)
+    return composite(known, predicted.clamp(0, 1), inner)
+
+
+def scales_of(side: int) -> int:
+    """How many scales, each half the next, lead from about the content network's size to `side` pixels."""
+    return max(1, round(math.log2(side / SIDE)) + 1)
+
+
+def surroundings(hole: Box, size: tuple[int, int], scales: int) -> Box:
+    """What there is to learn from: a square around the hole, as far as the picture goes.
+
+    Beside the hole there are two thirds of its longer side on each side, or so much that the coarsest scale has the
+    content network's size; but at most `SURROUNDINGS` pixels: large holes find their texture close by.
+    """
+    height, width = size
+    longer = max(hole.size)
+    side = min(max(-(-7 * longer // 3), SIDE << (scales - 1)), longer + 2 * SURROUNDINGS)
+    side += -side % (8 << (scales - 1))  # every scale a whole number of relu4_1's cells
+
+    def placed(low: int, high: int, length: int) -> tuple[int, int]:
+        start = min(max((low + high - side) // 2, 0), max(length - side, 0))
+        return start, min(start + side, length)
+
+    (top, bottom), (left, right) = placed(hole.top, hole.bottom, height), placed(hole.left, hole.right, width)
+    return Box(left, top, right, bottom)
+
+
+def scales_to_learn_from(mask: Float[Tensor, "1 height width"], strides: Sequence[int], scales: int) -> int:
+    """How many of the scales, from the finest on, have the pixels and the clear patches that the refinement needs."""
+    for level in range(scales):
+        size = (mask.shape[-2] >> level, mask.shape[-1] >> level)
+        if min(size) < SMALLEST:
+            return level
+        hole = F.adaptive_max_pool2d(mask, size) if level else mask
+        try:
+            for stride in strides:
+                geometry(hole, stride)
+        except UserError:
+            return level
+    return scales

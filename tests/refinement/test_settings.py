@@ -1,0 +1,41 @@
+import pytest
+
+from inpaint.errors import UserError
+from inpaint.refinement.settings import preset
+
+
+def test_presets():
+    default = preset()
+    assert default == preset("default")
+    assert default.layers == ("relu3_1", "relu4_1")
+    cost = [chosen.rounds * chosen.iterations for chosen in map(preset, ("fast", "default", "best"))]
+    assert cost == sorted(set(cost))
+    assert preset("released").content_layer == "relu4_2"
+    with pytest.raises(UserError, match="no preset 'quick': choose one of best, default, fast"):
+        preset("quick")
+
+
+@pytest.mark.parametrize("name", ["paper", "released"])
+def test_the_sources_mechanisms_and_nothing_else(name):
+    chosen = preset(name)
+    assert (chosen.colour, chosen.smooth, chosen.blend_border, chosen.smooth_colours) == (0, 0, False, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"alpha": -1.0}, "alpha is -1.0, but has to be at least 0"),
+        ({"beta": float("nan")}, "beta is nan"),
+        ({"smooth": -1.0}, "smooth is -1.0, but has to be at least 0"),
+        ({"colour": -0.1}, "colour is -0.1, but has to be at least 0"),
+        ({"content_weight": -1.0}, "content_weight is -1.0, but has to be at least 0"),
+        ({"scales": 0}, "scales is 0, but has to be at least 1"),
+        ({"rounds": 0}, "rounds is 0"),
+        ({"iterations": 0}, "iterations is 0"),
+        ({"rule": "cosine"}, "no matching rule 'cosine': choose ncc or l2"),
+        ({"layers": ()}, "layers is empty"),
+    ],
+)
+def test_settings_out_of_range(changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        preset(**changes)
