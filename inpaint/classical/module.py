@@ -1,4 +1,4 @@
-"""A classical filling as a LightningModule, so that it is measured as the stages are."""
+"""Measures a classical filling as the two stages are measured: a LightningModule around `filling`."""
 
 import time
 from typing import Any
@@ -15,6 +15,9 @@ class Classical(pl.LightningModule):
 
     Args:
         method: telea, ns, biharmonic or patchmatch, see `filler`.
+
+    Raises:
+        UserError: there is no such method, or its package is missing.
     """
 
     def __init__(self, method: str) -> None:
@@ -22,7 +25,10 @@ class Classical(pl.LightningModule):
         self.method, self.filler = method, filler(method)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """What `evaluation.results.Results` takes; the filling stands in the refinement's place, under its own name."""
+        """Fills one batch, and returns it as `evaluation.results.Results` takes it.
+
+        The filling stands in the refinement's place, `refined`, with the method's name as its heading.
+        """
         picture, mask = batch["picture"], batch["mask"]
         filled, seconds = [], []
         for one, hole in zip(picture, mask, strict=True):
@@ -38,5 +44,3 @@ class Classical(pl.LightningModule):
             "seconds": seconds,
             "headings": {"refined": self.method},
         }
-
-    predict_step = test_step
