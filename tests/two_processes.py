@@ -13,10 +13,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from inpaint.content.module import ContentGAN
-from inpaint.content.networks import ContextEncoder, Discriminator
 from inpaint.data.masks import centre_square, free_form
 from inpaint.data.sets import Sample
+from tests.content.helpers import tiny_discriminator, tiny_gan
 
 BATCH = 8
 
@@ -74,8 +73,13 @@ def main(folder: Path, devices: int) -> None:
     for adversarial in (True, False):
         torch.manual_seed(0)
         fixed = partial(torch.optim.SGD, lr=0.1)
-        networks = ContextEncoder(4, 8), Discriminator(4) if adversarial else None
-        module = ContentGAN(*networks, fixed, fixed, lambda_adv=0.5, lambda_rec=0.5)
+        module = tiny_gan(
+            discriminator=tiny_discriminator() if adversarial else None,
+            optimizer_g=fixed,
+            optimizer_d=fixed,
+            lambda_adv=0.5,
+            lambda_rec=0.5,
+        )
         still = Still()
         run = trainer(devices, still)
         run.fit(module, DataLoader(samples, batch_size=BATCH // devices))

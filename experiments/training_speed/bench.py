@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from inpaint.content.losses import reconstruction, takes_for_fake, takes_for_real
+from inpaint.content.losses import fake_loss, real_loss, reconstruction
 from inpaint.content.networks import ContextEncoder, Discriminator
 from inpaint.data.datamodule import PictureDataModule
 from inpaint.data.resize import resize_one
@@ -63,8 +63,17 @@ class Plain:
     """The content GAN as a plain loop: the same networks and losses in float32, and nothing else."""
 
     def __init__(self, memory_format: torch.memory_format) -> None:
-        self.generator = ContextEncoder(32, 1024).to(memory_format=memory_format)
-        self.discriminator = Discriminator(32).to(memory_format=memory_format)
+        generator = ContextEncoder(
+            filters=32,
+            bottleneck=1024,
+            middle="fully_connected",
+            encoder_activation="elu",
+            decoder_activation="elu",
+            residual=False,
+            perceptual=False,
+        )
+        self.generator = generator.to(memory_format=memory_format)
+        self.discriminator = Discriminator(filters=32, activation="elu").to(memory_format=memory_format)
         self.optimizer_g = torch.optim.Adam(self.generator.parameters(), 2e-3, betas=(0.5, 0.999))
         self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), 2e-4, betas=(0.5, 0.999))
         self.mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -75,13 +84,13 @@ class Plain:
     def step(self, picture: Tensor, mask: Tensor) -> None:
         truth = middle(picture)
         prediction = self.predict(picture, mask)
-        loss_d = takes_for_real(self.discriminator(truth)) + takes_for_fake(self.discriminator(prediction.detach()))
+        loss_d = real_loss(self.discriminator(truth)) + fake_loss(self.discriminator(prediction.detach()))
         self.optimizer_d.zero_grad()
         loss_d.backward()
         self.optimizer_d.step()
-        loss_rec = reconstruction(prediction, truth, 1 - middle(mask))
+        loss_rec = reconstruction(prediction, truth, 1 - middle(mask), ring_weight=10.0)
         self.discriminator.requires_grad_(False)
-        loss_g = 0.999 * loss_rec + 0.001 * takes_for_real(self.discriminator(prediction))
+        loss_g = 0.999 * loss_rec + 0.001 * real_loss(self.discriminator(prediction))
         self.discriminator.requires_grad_(True)
         self.optimizer_g.zero_grad()
         loss_g.backward()

@@ -9,7 +9,7 @@ def reconstruction(
     prediction: Float[Tensor, "batch 3 height width"],
     truth: Float[Tensor, "batch 3 height width"],
     known: Float[Tensor, "batch 1 height width"],
-    ring_weight: float = 10.0,
+    ring_weight: float,
 ) -> Float[Tensor, ""]:
     """Mean of the weighted squared differences, as in the Context Encoder's code (train.lua, `wtl2Matrix`).
 
@@ -24,12 +24,12 @@ def reconstruction(
     return (weight * (2 * (prediction.float() - truth.float())).square()).mean()
 
 
-def takes_for_real(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+def real_loss(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
     """Mean of -log D: the discriminator's loss on real pictures, the generator's adversarial loss."""
     return F.softplus(-logits.float()).mean()
 
 
-def takes_for_fake(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+def fake_loss(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
     """Mean of -log(1 - D): the discriminator's loss on predictions."""
     return F.softplus(logits.float()).mean()
 

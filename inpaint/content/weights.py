@@ -1,110 +1,204 @@
-"""What a file of a content network's weights is, and the network that it is of."""
+"""Files of a content network: its weights, and a record of which network they are of.
 
+There are two kinds of them, a training's checkpoint and a .safetensors file. Either holds the tensors `generator.*` and
+`mean_colour`, and under `architecture` (in a .safetensors file as JSON in its metadata) the networks as plain data::
+
+    {"generator": {"class": "ContextEncoder", "filters": 64, ...}, "discriminator": {"class": "Discriminator", ...}}
+
+No file can name code to run: only tensors and plain values are read, and the classes are those of `GENERATORS`.
+"""
+
+import json
+import logging
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from inpaint.content.networks import ContextEncoder
-from inpaint.errors import UserError
-from inpaint.files import read_weights
+from inpaint.content.networks import Architecture, ContextEncoder
+from inpaint.errors import UserError, first_line
+from inpaint.files import atomic, read_weights
 
+log = logging.getLogger(__name__)
 STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
+GENERATORS = {"ContextEncoder": ContextEncoder}
+"""The classes that a file can name."""
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a trained content network: `generator.*` and `mean_colour`, from a checkpoint or .safetensors.
+class StoredNetwork(NamedTuple):
+    """What a file says of a content network.
+
+    Attributes:
+        architecture: of the generator.
+        tensors: of the generator, by its own names.
+        mean_colour: the colour that the generator is shown in a hole, [3, 1, 1] in [0, 1].
+    """
+
+    architecture: Architecture
+    tensors: dict[str, Tensor]
+    mean_colour: Float[Tensor, "3 1 1"]
+
+
+def read_network(path: Path) -> StoredNetwork:
+    """Reads the content network that a checkpoint or a .safetensors file holds.
 
     Raises:
-        UserError: the file cannot be read, or holds none.
+        UserError: the file cannot be read, holds no content network, or does not say which.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist: give the path of a content network's checkpoint.")
-    state = read_weights(path)
-    if path.suffix.lower() != ".safetensors":
-        state = state.get("state_dict") if isinstance(state, dict) else None
+    content = read_weights(path)
+    if path.suffix.lower() == ".safetensors":
+        content = {"state_dict": content, "architecture": _metadata(path)}
+    state = content.get("state_dict") if isinstance(content, dict) else None
     state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
-    if "mean_colour" not in state or not any(name.startswith("generator.") for name in state):
+    tensors = {k.removeprefix("generator."): v for k, v in state.items() if str(k).startswith("generator.")}
+    if not tensors or "mean_colour" not in state or state["mean_colour"].numel() != 3:
         raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
-    return state
-
-
-def load_weights(module: nn.Module, path: str | Path) -> None:
-    """Puts a checkpoint's generator and mean colour into `module`, which is all that predictions need.
-
-    Only tensors and plain values are read (`weights_only`), so nothing in the file can name code to run. A perceptual
-    generator that is still untrained may start from one that is not: what joins it adds nothing at first.
-
-    Raises:
-        UserError: the file is missing, is no checkpoint of a content network, or holds another architecture;
-            `module` is then unchanged.
-    """
-    found = {name: value for name, value in read_state(Path(path)).items() if is_content(name)}
-    own = {name: value for name, value in module.state_dict().items() if is_content(name)}
-    if not any(is_join(name) for name in found):
-        own = {name: value for name, value in own.items() if not is_join(name)}
-    same_shapes(own, found, str(path))
-    module.load_state_dict(found, strict=False)
-
-
-def same_shapes(own: Mapping[str, Any], found: Mapping[str, Any], source: str) -> None:
-    """Raises a UserError at the first tensor that the two sets of weights do not share."""
-    for name in [*own, *found]:
-        here, there = describe(own.get(name)), describe(found.get(name))
-        if here != there:
-            raise UserError(
-                f"{source} holds another content network: {name} is {there} there and {here} here; "
-                "set the model's options to those of its training."
-            )
-
-
-def is_content(name: str) -> bool:
-    """Whether a tensor of a ContentGAN is needed to predict."""
-    return name.startswith("generator.") or name == "mean_colour"
-
-
-def is_join(name: str) -> bool:
-    """Whether a tensor belongs to what joins VGG's features to a perceptual generator's."""
-    return name.startswith("generator.joins.")
-
-
-def describe(value: Any) -> str:
-    """A tensor's shape in words, for comparison and for messages."""
-    return " x ".join(map(str, value.shape)) or "a number" if isinstance(value, Tensor) else "missing"
-
-
-def build(state: dict[str, Tensor], path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
-    """The generator that these tensors are of, and the colour it wants holes in.
-
-    Its widths are read off the tensors' shapes. A channel-wise middle means the original Context Encoder, with its
-    leaky ReLU and ReLU; a fully connected one the paper's, with ELU. One that sees the mask as well is a residual one,
-    and one that VGG's features join a perceptual one.
-
-    Raises:
-        UserError: the tensors are those of another architecture.
-    """
-    other = f"{path} holds another network than the content networks of this package"
-    weights = {name.removeprefix("generator."): t for name, t in state.items() if name.startswith("generator.")}
-    first, inner = weights.get("encoder.0.0.weight"), weights.get("middle.0.weight")
-    if first is None or inner is None or first.ndim != 4:
-        raise UserError(f"{other}: it has no encoder and middle.")
-    if inner.ndim == 3:  # a matrix for each channel
-        generator = ContextEncoder(
-            len(first),
-            middle="channel_wise",
-            encoder_activation=lambda: nn.LeakyReLU(0.2),
-            decoder_activation=nn.ReLU,
+    record = _records(content.get("architecture")).get("generator")
+    if record is None:
+        raise UserError(
+            f"{path} does not say which network it holds, for an earlier version of this program wrote it: resume its "
+            "training (ckpt_path) with its own settings for one more epoch, and give the checkpoint that this writes."
         )
-    else:
-        residual = first.shape[1] == 4
-        perceptual = residual and "joins.1.add.weight" in weights
-        generator = ContextEncoder(len(first), len(inner), residual=residual, perceptual=perceptual)
+    return StoredNetwork(record, tensors, state["mean_colour"].float().reshape(3, 1, 1))
+
+
+def _metadata(path: Path) -> Any:
+    """The record in a .safetensors file, None where there is none."""
+    with safe_open(path, "pt") as file:
+        text = (file.metadata() or {}).get("architecture", "null")
     try:
-        generator.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
-        mean_colour = state["mean_colour"].float().reshape(3, 1, 1)
-    except RuntimeError as error:
-        raise UserError(f"{other}: {str(error).strip().splitlines()[-1].strip()}") from None
-    return generator.eval().requires_grad_(False), mean_colour
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise UserError(f"{path} cannot be read: the record of its network's architecture is no JSON.") from None
+
+
+def _records(stored: Any) -> dict[str, Architecture]:
+    """The networks' architectures of what stands under `architecture`, whatever that is, by the networks' names."""
+    return {k: v for k, v in stored.items() if isinstance(v, dict)} if isinstance(stored, dict) else {}
+
+
+def save_network(network: StoredNetwork, path: Path) -> None:
+    """Writes a content network as a .safetensors file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    tensors = {f"generator.{name}": value for name, value in network.tensors.items()}
+    tensors["mean_colour"] = network.mean_colour
+    record = json.dumps({"generator": network.architecture})
+    with atomic(path) as beside:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, beside, {"architecture": record})
+
+
+def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
+    """Builds the generator that a file holds, exactly as it was trained.
+
+    Returns:
+        The generator in float32, in eval mode and without gradients, and the colour that it wants holes in.
+
+    Raises:
+        UserError: as `read_network`; or the class is unknown, its arguments are wrong, or tensors do not fit them.
+    """
+    stored = read_network(path)
+    arguments = dict(stored.architecture)
+    name = arguments.pop("class", None)
+    if name not in [*GENERATORS]:  # a list, for what the file says may have no hash
+        raise UserError(f"{path} holds a network of the class {name!r}, but only {', '.join(GENERATORS)} is known.")
+    try:
+        with torch.device("meta"):  # without memory, however large the file says that it is
+            generator = GENERATORS[name](**arguments)  # type: ignore[arg-type]  # wrong ones are refused
+    except Exception as error:  # wrong arguments make PyTorch raise almost anything
+        raise UserError(f"{path} holds a {name} that cannot be built: {first_line(error).rstrip('.')}.") from None
+    own = generator.state_dict()
+    if different := _differences(_shapes(own), _shapes(stored.tensors)):
+        raise UserError(f"{path} is damaged, for its tensors are not those of its network: {different[0]}.")
+    tensors = {k: v.to(own[k].dtype, copy=True) for k, v in stored.tensors.items()}
+    generator.load_state_dict(tensors, assign=True)
+    generator.to(memory_format=torch.channels_last)  # as it was trained, so that it predicts the same to the last bit
+    return generator.eval().requires_grad_(False), stored.mean_colour
+
+
+def load_weights(generator: nn.Module, path: Path) -> Float[Tensor, "3 1 1"]:
+    """Puts the weights that a file holds into a generator of the same architecture.
+
+    A perceptual generator may start from one that is not: what joins VGG's features to its own adds nothing at first.
+
+    Returns:
+        The colour that the generator wants holes in.
+
+    Raises:
+        UserError: as `read_network`; or the file holds another architecture: the generator is then unchanged.
+    """
+    stored = read_network(path)
+    wanted, own = dict(getattr(generator, "architecture", {})), generator.state_dict()
+    if wanted.get("perceptual") is True and stored.architecture.get("perceptual") is False:
+        wanted["perceptual"] = False
+        own = {name: value for name, value in own.items() if not name.startswith("joins.")}
+    _require_same(_in_words(wanted), _in_words(stored.architecture), str(path))
+    _require_same(_shapes(own), _shapes(stored.tensors), str(path))
+    generator.load_state_dict(stored.tensors, strict=False)
+    return stored.mean_colour
+
+
+def check_resumed(module: nn.Module, architecture: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
+    """Refuses to resume a training from a checkpoint of other networks, in one sentence.
+
+    A checkpoint of an earlier version does not say which networks it holds: it is taken at its tensors' shapes, with a
+    warning, so that a training begun there can be finished.
+
+    Args:
+        module: what is trained.
+        architecture: of its networks, as it would be written.
+        checkpoint: what is resumed from.
+
+    Raises:
+        UserError: the checkpoint holds another architecture.
+    """
+    own, found = (
+        {f"{network}.{k}": v for network, record in _records(stored).items() for k, v in _in_words(record).items()}
+        for stored in (architecture, checkpoint.get("architecture"))
+    )
+    if found:
+        _require_same(own, found, "The checkpoint")
+    else:
+        log.warning(
+            "The checkpoint does not say which networks it holds, for an earlier version of this program wrote it: "
+            "they are taken to be those that are configured here, with their activations."
+        )
+    _require_same(_shapes(module.state_dict()), _shapes(checkpoint["state_dict"]), "The checkpoint")
+
+
+def _require_same(own: Mapping[str, str], found: Mapping[str, str], source: str) -> None:
+    """Raises a UserError if `source` holds another network than the one configured."""
+    if different := _differences(own, found):
+        raise UserError(  # of tensors there may be hundreds
+            f"{source} holds another content network: {', '.join(different[:10])}; set the model's options to those "
+            "of its training."
+        )
+
+
+def _differences(own: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Says in which entries, each in words, a file and the network here differ."""
+    return [
+        f"{name} is {found.get(name, 'missing')} there and {own.get(name, 'missing')} here"
+        for name in dict.fromkeys([*own, *found])
+        if own.get(name) != found.get(name)
+    ]
+
+
+def _in_words(architecture: Mapping[str, Any]) -> dict[str, str]:
+    """The arguments of an architecture as they are written in Python."""
+    return {name: repr(value) for name, value in architecture.items()}
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The tensors' shapes, as in "4 x 3 x 4 x 4"."""
+    return {k: " x ".join(map(str, v.shape)) or "a number" for k, v in tensors.items() if isinstance(v, Tensor)}

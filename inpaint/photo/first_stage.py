@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inpaint.classical.filling import fill, filler
 from inpaint.content.networks import SIDE
-from inpaint.content.weights import STARTER, build, read_state
+from inpaint.content.weights import STARTER, load_network
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import resize, resize_masked
 from inpaint.imaging.reading import opened, to_rgb
@@ -31,7 +31,7 @@ class Network:
 
     def __init__(self, path: Path, blend_border: bool = True) -> None:
         self.blend_border = blend_border
-        self.generator, self.mean_colour = build(read_state(path), path)
+        self.generator, self.mean_colour = load_network(path)
         self.weight_files = self.generator.weight_files | {"content": path}
 
     def __call__(

@@ -8,8 +8,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from inpaint.content.layers import ChannelWise
 from inpaint.content.module import ContentGAN
-from inpaint.content.networks import ChannelWise, ContextEncoder
+from tests.content.helpers import tiny_generator
 
 CONF = Path(__file__).parents[2] / "conf"
 TINY = ["model.generator.filters=4", "model.generator.bottleneck=8", "model.discriminator.filters=4"]
@@ -39,19 +40,20 @@ def test_no_configuration_object_reaches_the_checkpoints():
 
 def test_the_paper_s_generator_is_the_default():
     with torch.device("meta"):
-        built, default = instantiate(composed().generator), ContextEncoder()
-    assert str(built) == str(default)
+        built, paper = instantiate(composed().generator), tiny_generator(filters=64, bottleneck=4000)
+    assert built.architecture == paper.architecture
+    assert str(built) == str(paper)
 
 
 def test_the_small_generator():
     with torch.device("meta"):
         built = instantiate(composed("model/generator=small").generator)
-    assert str(built) == str(ContextEncoder(filters=32, bottleneck=1024))
+    assert str(built) == str(tiny_generator(filters=32, bottleneck=1024))
 
 
 def test_the_residual_generator():
     built = instantiate(composed("model/generator=residual").generator)
-    assert str(built) == str(ContextEncoder(filters=32, bottleneck=680, residual=True, perceptual=True))
+    assert str(built) == str(tiny_generator(filters=32, bottleneck=680, residual=True, perceptual=True))
 
 
 def test_the_original_context_encoder():

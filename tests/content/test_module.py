@@ -1,6 +1,4 @@
 import copy
-import os
-import pickle
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +9,9 @@ from torch.utils.data import DataLoader
 
 from inpaint.content.losses import reconstruction
 from inpaint.content.module import ContentGAN
-from inpaint.content.networks import ContextEncoder, Discriminator
-from inpaint.content.weights import load_weights
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import middle
-from inpaint.vgg import EMBEDDED
+from tests.content.helpers import tiny_discriminator, tiny_gan
 
 ALWAYS = {"content/loss_rec", "content/loss_g", "content/grad_norm_g"}
 ADVERSARIAL = {
@@ -33,13 +29,9 @@ adam = partial(torch.optim.Adam, betas=(0.5, 0.999))
 
 def make(adversarial: bool = True, filters: int = 4, **changes) -> ContentGAN:
     torch.manual_seed(0)
-    options = {
-        "optimizer_g": partial(adam, lr=2e-3),
-        "optimizer_d": partial(adam, lr=2e-4),
-        **changes,
-    }
-    generator = ContextEncoder(filters=filters, bottleneck=8)
-    return ContentGAN(generator, Discriminator(filters=4) if adversarial else None, **options)
+    return tiny_gan(
+        generator={"filters": filters}, discriminator=tiny_discriminator() if adversarial else None, **changes
+    )
 
 
 def samples(count: int = 4, side: int = 128) -> list[dict]:
@@ -117,7 +109,7 @@ def test_the_hole_is_shown_in_the_mean_colour():
             return middle(picture)
 
     colour = (0.1, 0.2, 0.3)
-    module = ContentGAN(Spy(), None, adam, mean_colour=colour)
+    module = tiny_gan(generator=Spy(), mean_colour=colour)
     module(batch()["picture"], batch()["mask"])
     torch.testing.assert_close(seen[0][0, :, 64, 64], torch.tensor(colour))
 
@@ -265,7 +257,7 @@ def test_validation_measures_the_hole():
             return truth + 0.1
 
     truth = middle(next(iter(loader(2)))["picture"])
-    module = ContentGAN(Brighter(), None, adam)
+    module = tiny_gan(generator=Brighter())
     (measured,) = trainer().validate(module, loader(2), verbose=False)
     expected = {"content/val_l1": 10, "content/val_l2": 1, "content/val_psnr": 20}
     assert measured == pytest.approx(expected, rel=1e-4)
@@ -310,7 +302,7 @@ def test_a_diverged_discriminator_stops_by_name_and_step():
 def test_a_discriminator_that_is_always_right_is_warned_of(wins, warned, monkeypatch, caplog):
     """Two batches an epoch; the logits are given, so that it loses when it is told to."""
 
-    class Told(torch.nn.Module):
+    class Scripted(torch.nn.Module):
         calls = 0
 
         def __init__(self):
@@ -325,7 +317,7 @@ def test_a_discriminator_that_is_always_right_is_warned_of(wins, warned, monkeyp
 
     monkeypatch.setattr("inpaint.content.module.COLLAPSE", 3)
     still = partial(torch.optim.SGD, lr=0.0)
-    module = ContentGAN(ContextEncoder(4, 8), Told(), still, still)
+    module = tiny_gan(discriminator=Scripted(), optimizer_g=still, optimizer_d=still)
     fit(module, max_epochs=2)
     assert ("right on everything for 3 batches, at step 2" in caplog.text) == warned
 
@@ -349,13 +341,26 @@ def test_a_batch_of_one_is_refused():
         (make(filters=8), make()),
         (make(adversarial=False), make()),
         (make(), make(adversarial=False)),
-        (ContentGAN(ContextEncoder(4, middle="channel_wise"), None, adam), make(adversarial=False)),
+        (tiny_gan(generator={"middle": "channel_wise"}), make(adversarial=False)),
+        (tiny_gan(generator={"decoder_activation": "relu"}), make(adversarial=False)),
+        (tiny_gan(discriminator=tiny_discriminator("relu")), make()),
     ],
 )
 def test_a_checkpoint_of_another_architecture_is_not_resumed(saved, resumed, tmp_path):
     fit(saved).save_checkpoint(tmp_path / "other.ckpt")
     with pytest.raises(UserError, match=r"The checkpoint holds another content network: \S+ is .+ there and .+ here"):
         fit(resumed, tmp_path / "other.ckpt", max_epochs=2)
+
+
+def test_a_checkpoint_that_does_not_say_its_architecture_is_resumed_with_a_warning(tmp_path, caplog):
+    fit(make()).save_checkpoint(tmp_path / "old.ckpt")
+    checkpoint = torch.load(tmp_path / "old.ckpt", weights_only=True)
+    del checkpoint["architecture"]
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    fit(make(), tmp_path / "old.ckpt", max_epochs=2)
+    assert "an earlier version of this program wrote it" in caplog.text
+    with pytest.raises(UserError, match=r"encoder\.0\.0\.weight is 4 x 3 x 4 x 4 there and 8 x 3 x 4 x 4 here"):
+        fit(make(filters=8), tmp_path / "old.ckpt", max_epochs=2)
 
 
 @pytest.mark.parametrize("adversarial", [True, False])
@@ -386,118 +391,3 @@ def test_a_test_step_works_at_128_whatever_the_pictures_size():
     outside = ~result["mask"].bool().expand(2, 3, 128, 128)
     assert torch.equal(result["content"][outside], result["input"][outside])
     torch.testing.assert_close(result["input"][0, :, 64, 64], module.mean_colour.flatten())
-
-
-# Weights
-
-
-@pytest.fixture
-def checkpoint(tmp_path) -> Path:
-    module = make(mean_colour=(0.1, 0.2, 0.3))
-    fit(module).save_checkpoint(tmp_path / "content.ckpt")
-    return tmp_path / "content.ckpt"
-
-
-@pytest.mark.parametrize("adversarial", [True, False])
-def test_weights_come_back_with_their_mean_colour(checkpoint, adversarial):
-    trained = torch.load(checkpoint, weights_only=True)["state_dict"]
-    module = make(adversarial)
-    load_weights(module, checkpoint)
-    torch.testing.assert_close(module.mean_colour.flatten(), torch.tensor([0.1, 0.2, 0.3]))
-    for name, value in module.generator.state_dict().items():
-        assert torch.equal(value, trained[f"generator.{name}"]), name
-
-
-def test_another_architecture_is_refused_and_changes_nothing(checkpoint):
-    module = make(filters=8)
-    start = copy.deepcopy(module.state_dict())
-    with pytest.raises(
-        UserError, match=r"content\.ckpt holds another .* is 4 x 3 x 4 x 4 there and 8 x 3 x 4 x 4 here"
-    ):
-        load_weights(module, checkpoint)
-    assert all(torch.equal(value, start[name]) for name, value in module.state_dict().items())
-
-
-def test_a_generator_with_other_layers_is_refused(checkpoint):
-    module = ContentGAN(ContextEncoder(4, middle="channel_wise"), None, adam)
-    with pytest.raises(UserError, match=r"generator\.middle\.0\.weight is 8 x 32 x 4 x 4 there and 32 x 16 x 16 here"):
-        load_weights(module, checkpoint)
-
-
-@pytest.fixture
-def residual(tmp_path) -> Path:
-    module = ContentGAN(ContextEncoder(4, 8, residual=True), None, adam, mean_colour=(0.1, 0.2, 0.3))
-    torch.save({"state_dict": module.state_dict()}, tmp_path / "residual.ckpt")
-    return tmp_path / "residual.ckpt"
-
-
-def test_a_perceptual_generator_starts_from_one_that_is_not(residual):
-    trained = torch.load(residual, weights_only=True)["state_dict"]
-    module = ContentGAN(ContextEncoder(4, 8, residual=True, perceptual=True), None, adam, weights=residual)
-    state = module.state_dict()
-    assert all(torch.equal(state[name], value) for name, value in trained.items())
-    assert module.weight_files == {"content": residual, "content_vgg": EMBEDDED}
-    torch.save({"state_dict": state}, residual)
-    with pytest.raises(UserError, match=r"holds another .* generator\.joins\..* there and missing here"):
-        load_weights(ContentGAN(ContextEncoder(4, 8, residual=True), None, adam), residual)
-
-
-def test_half_of_what_joins_vgg_is_refused(residual):
-    state = ContentGAN(ContextEncoder(4, 8, residual=True, perceptual=True), None, adam).state_dict()
-    del state["generator.joins.2.add.weight"]
-    torch.save({"state_dict": state}, residual)
-    with pytest.raises(UserError, match=r"generator\.joins\.2\.add\.weight is missing there and 8 x 16 x 1 x 1 here"):
-        load_weights(ContentGAN(ContextEncoder(4, 8, residual=True, perceptual=True), None, adam), residual)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"none\.ckpt does not exist"):
-        load_weights(make(), tmp_path / "none.ckpt")
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
-def test_a_damaged_file_is_named(tmp_path, content):
-    path = tmp_path / "damaged.ckpt"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"damaged\.ckpt cannot be read"):
-        load_weights(make(), path)
-
-
-@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"backbone.weight": torch.ones(1)}}, {"state_dict": 3}])
-def test_a_checkpoint_of_something_else_is_named(tmp_path, content):
-    path = tmp_path / "other.ckpt"
-    torch.save(content, path)
-    with pytest.raises(UserError, match=r"other\.ckpt holds no content network"):
-        load_weights(make(), path)
-
-
-class Touch:
-    """Unpickled, it would create a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def test_a_checkpoint_runs_no_code(checkpoint, tmp_path):
-    trace = tmp_path / "ran"
-    state = torch.load(checkpoint, weights_only=True)
-    torch.save(state | {"hyper_parameters": Touch(trace)}, checkpoint)
-    with pytest.raises(UserError, match=r"content\.ckpt cannot be read"):
-        load_weights(make(), checkpoint)
-    assert not trace.exists()
-    checkpoint.write_bytes(pickle.dumps(Touch(trace)))
-    with pytest.raises(UserError, match=r"content\.ckpt cannot be read"):
-        load_weights(make(), checkpoint)
-    assert not trace.exists()
-
-
-def test_code_named_by_hyperparameters_is_ignored(checkpoint, tmp_path):
-    trace = tmp_path / "ran"
-    state = torch.load(checkpoint, weights_only=True)
-    named = {"_instantiator": "os.mkdir", "_target_": "os.mkdir", "path": str(trace)}
-    torch.save(state | {"hyper_parameters": named}, checkpoint)
-    load_weights(make(), checkpoint)
-    assert not trace.exists()

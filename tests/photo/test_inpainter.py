@@ -8,10 +8,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import save_file
 
 from inpaint import Inpainter
-from inpaint.content.networks import ContextEncoder
+from inpaint.content.weights import StoredNetwork, save_network
 from inpaint.errors import UserError
 from inpaint.photo import inpainter as module
 from inpaint.photo.files import read_photo, write_photo
@@ -19,18 +18,17 @@ from inpaint.photo.first_stage import Network, first_stage
 from inpaint.photo.photo import Photo
 from inpaint.photo.windows import Window, soften
 from inpaint.refinement.stages import Filled, inpaint
+from tests.content.helpers import tiny_generator
 
 MEAN = torch.tensor([0.5, 0.4, 0.3])
 
 
-def network_file(path, middle="fully_connected", residual=False, perceptual=False, **metadata):
+def network_file(path, **options):
     """A small untrained content network, as the starter network is stored."""
     torch.manual_seed(0)
-    generator = ContextEncoder(4, 8, middle=middle, residual=residual, perceptual=perceptual)
-    state = {
-        f"generator.{name}": t.half() if t.is_floating_point() else t for name, t in generator.state_dict().items()
-    }
-    save_file(state | {"mean_colour": MEAN.view(3, 1, 1).half()}, path, metadata or None)
+    generator = tiny_generator(**options)
+    tensors = {name: t.half() if t.is_floating_point() else t for name, t in generator.state_dict().items()}
+    save_network(StoredNetwork(generator.architecture, tensors, MEAN.view(3, 1, 1).half()), path)
     return path
 
 
@@ -221,19 +219,24 @@ def test_a_given_picture_is_the_start(tmp_path):
     "options",
     [
         {"middle": "channel_wise"},
-        {"middle": "fully_connected"},
+        {"encoder_activation": "relu"},
         {"residual": True},
         {"residual": True, "perceptual": True},
     ],
 )
-def test_networks_are_built_from_their_weights(tmp_path, options):
-    made = Network(network_file(tmp_path / "net.safetensors", **options, licence="none"))
-    assert made.generator.state_dict().keys() == ContextEncoder(4, 8, **options).state_dict().keys()
+def test_networks_are_built_as_their_files_say(tmp_path, options):
+    made = Network(network_file(tmp_path / "net.safetensors", **options))
+    assert made.generator.architecture == tiny_generator(**options).architecture
     assert ("content_vgg" in made.weight_files) == options.get("perceptual", False)
     torch.testing.assert_close(made.mean_colour.flatten(), MEAN, atol=1e-3, rtol=0)
     assert not made.generator.training
     state = {f"generator.{k}": v for k, v in made.generator.state_dict().items()} | {"mean_colour": made.mean_colour}
-    torch.save({"state_dict": state | {"discriminator.x": torch.ones(1)}, "epoch": 3}, tmp_path / "last.ckpt")
+    checkpoint = {
+        "state_dict": state | {"discriminator.x": torch.ones(1)},
+        "architecture": {"generator": made.generator.architecture, "discriminator": None},
+        "epoch": 3,
+    }
+    torch.save(checkpoint, tmp_path / "last.ckpt")
     again = first_stage(tmp_path / "last.ckpt")
     x, mask = torch.rand(1, 3, 128, 128), torch.zeros(1, 1, 128, 128)
     mask[..., 40:80, 50:90] = 1
@@ -260,13 +263,11 @@ def test_bad_first_stages(tmp_path):
     refused(r"text\.safetensors cannot be read as a checkpoint", tmp_path / "text.safetensors")
     torch.save({"state_dict": {"layer.weight": torch.ones(3)}}, tmp_path / "foreign.ckpt")
     refused(r"foreign\.ckpt holds no content network", tmp_path / "foreign.ckpt")
-    state = {f"generator.{k}": v for k, v in ContextEncoder(4, 8).state_dict().items()} | {"mean_colour": MEAN}
-    state["generator.decoder.0.0.weight"] = torch.ones(5, 5, 4, 4)
-    save_file(state, tmp_path / "other.safetensors")
-    refused(r"other\.safetensors holds another network.*decoder\.0\.0\.weight", tmp_path / "other.safetensors")
-    state = {f"generator.{k}": v for k, v in ContextEncoder(4, 8).state_dict().items()} | {"mean_colour": MEAN}
-    save_file(state | {"generator.joins.1.add.weight": torch.ones(4, 8, 1, 1)}, tmp_path / "joined.safetensors")
-    refused(r"joined\.safetensors holds another network.*joins\.1\.add\.weight", tmp_path / "joined.safetensors")
+    generator = tiny_generator()
+    for name in ("decoder.0.0.weight", "joins.1.add.weight"):
+        tensors = generator.state_dict() | {name: torch.ones(5, 5, 4, 4)}
+        save_network(StoredNetwork(generator.architecture, tensors, MEAN), tmp_path / "other.safetensors")
+        refused(rf"other\.safetensors is damaged.*{name}", tmp_path / "other.safetensors")
     (tmp_path / "text.png").write_text("hello")
     refused(r"text\.png is not a picture", tmp_path / "text.png")
     Image.fromarray(picture()).save(tmp_path / "large.png")

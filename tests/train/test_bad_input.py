@@ -20,8 +20,6 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image
 
-from inpaint.content.module import ContentGAN
-from inpaint.content.networks import ContextEncoder
 from inpaint.data import pictures
 from inpaint.errors import UserError
 from inpaint.files import CONF
@@ -29,6 +27,7 @@ from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.runs import checkpoints
 from inpaint.runs.wandb_log import wandb_logger
 from inpaint.train import run as entry
+from tests.content.helpers import tiny_gan
 from tests.runs.test_resume import TRAINING, command, training
 from tests.train.test_train import composed, small
 
@@ -288,7 +287,7 @@ def test_a_picture_file_with_bytes_changed(tmp_path: Path, kind: str, data: st.D
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 def test_any_hole_is_filled_or_refused(seed: int, side: int, top: int, left: int) -> None:
     torch.manual_seed(0)
-    module = ContentGAN(ContextEncoder(4, 8), None, torch.optim.SGD).eval()
+    module = tiny_gan().eval()
     picture = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(seed))
     mask = torch.zeros(1, 1, 128, 128)
     mask[..., top : top + side, left : left + side] = 1

@@ -12,14 +12,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from inpaint.content.module import ContentGAN
-from inpaint.content.networks import ContextEncoder
 from inpaint.errors import UserError
 from inpaint.evaluation.metrics import measure
 from inpaint.files import CONF
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.train import run as entry
 from inpaint.train.__main__ import swept
+from tests.content.helpers import save_checkpoint, tiny_gan
 
 EXPERIMENTS = sorted(  # but for the studies, see tests/experiments/test_studies.py
     path.stem
@@ -86,8 +85,7 @@ def test_every_experiment_runs(experiment, tmp_path):
             write_picture(torch.rand(3, 130, 140), tmp_path / "pictures" / f"p{i}.png")
         data = [f"data.root={tmp_path / 'pictures'}", "data.folders=[.]", "data.split=[0.5,0.5,0]", "model.warm_up=0"]
     if experiment == "starter":  # it goes on from the other
-        base = ContentGAN(ContextEncoder(4, 8, residual=True), None, torch.optim.Adam)
-        torch.save({"state_dict": base.state_dict()}, tmp_path / "base.ckpt")
+        save_checkpoint(tiny_gan(generator={"residual": True}), tmp_path / "base.ckpt")
         data.append(f"model.weights={tmp_path / 'base.ckpt'}")
     metrics = run(tmp_path, [f"+experiment={experiment}", *data])
     cfg = OmegaConf.load(tmp_path / "config.yaml")

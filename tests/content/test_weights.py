@@ -1,0 +1,295 @@
+"""Files say which network they hold; that network is built, and no other."""
+
+import copy
+import hashlib
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from inpaint.content.networks import ContextEncoder
+from inpaint.content.weights import STARTER, StoredNetwork, load_network, load_weights, read_network, save_network
+from inpaint.errors import UserError
+from inpaint.vgg import EMBEDDED
+from tests.content.helpers import save_checkpoint, tiny_gan, tiny_generator
+from tests.content.test_module import batch, fit, make
+
+COLOUR = (0.1, 0.2, 0.3)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("content") / "content.ckpt"
+    fit(make(mean_colour=COLOUR)).save_checkpoint(path)
+    return path
+
+
+def changed(checkpoint: Path, out: Path, **changes) -> Path:
+    """A copy of a checkpoint with other entries; None takes one away."""
+    content = torch.load(checkpoint, weights_only=True) | changes
+    torch.save({name: value for name, value in content.items() if value is not None}, out)
+    return out
+
+
+def record(checkpoint: Path) -> dict:
+    return torch.load(checkpoint, weights_only=True)["architecture"]["generator"]
+
+
+# Building the network that a file holds
+
+RELU = {"encoder_activation": "relu", "decoder_activation": "relu"}
+NETWORKS = [
+    RELU,
+    {"middle": "channel_wise"},
+    {"middle": "channel_wise", "encoder_activation": "leaky_relu", "decoder_activation": "relu"},
+    {"residual": True},
+    {"residual": True, "perceptual": True},
+]
+
+
+@pytest.mark.parametrize("generator", NETWORKS)
+@pytest.mark.parametrize("kind", ["ckpt", "safetensors"])
+def test_a_trained_network_is_built_as_it_was(generator, kind, tmp_path):
+    """To the last bit, whichever network it is: its tensors' shapes would not tell its activations."""
+    torch.manual_seed(0)
+    module = tiny_gan(generator=generator, mean_colour=COLOUR)
+    run = fit(module)
+    module.eval()
+    path = tmp_path / f"network.{kind}"
+    if kind == "ckpt":
+        run.save_checkpoint(path)
+    else:
+        save_network(
+            StoredNetwork(module.generator.architecture, module.generator.state_dict(), module.mean_colour), path
+        )
+    built, colour = load_network(path)
+    assert built.architecture == module.generator.architecture
+    assert torch.equal(colour, module.mean_colour)
+    assert not built.training
+    assert not any(parameter.requires_grad for parameter in built.parameters())
+    mask = batch()["mask"]
+    picture = batch()["picture"] * (1 - mask) + colour * mask
+    with torch.no_grad():
+        assert torch.equal(built(picture, mask), module.predict_middle(picture, mask))
+
+
+def test_a_record_is_plain_data(checkpoint):
+    assert record(checkpoint) == tiny_generator().architecture
+    assert {type(value) for value in record(checkpoint).values()} == {str, int, bool}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"class": "os.mkdir", "path": "ran"}, r"a network of the class 'os\.mkdir', but only ContextEncoder is known"),
+        ({"class": ["ContextEncoder"]}, r"a network of the class \['ContextEncoder'\]"),
+        ({"filters": "wide"}, "a ContextEncoder that cannot be built"),
+        ({"filters": -4}, "a ContextEncoder that cannot be built"),
+        ({"filters": 10**12}, "a ContextEncoder that cannot be built"),
+        ({"depth": 3}, r"cannot be built: .* 'depth'"),
+        ({"middle": "none"}, "cannot be built: The generator's middle is 'none'"),
+        ({"decoder_activation": "os.mkdir"}, r"cannot be built: There is no activation 'os\.mkdir'"),
+        (
+            {"filters": 10**5},
+            r"is damaged, .* encoder\.0\.0\.weight is 4 x 3 x 4 x 4 there and 100000 x 3",
+        ),
+        ({"residual": True, "perceptual": True}, "is damaged, for its tensors are not those of its network"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_a_sentence(checkpoint, changes, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = changed(checkpoint, tmp_path / "odd.ckpt", architecture={"generator": record(checkpoint) | changes})
+    with pytest.raises(UserError, match=sentence) as refused:
+        load_network(path)
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).startswith(str(path))
+    assert os.listdir(tmp_path) == ["odd.ckpt"]  # nothing ran
+
+
+def test_an_argument_or_a_tensor_that_is_missing_is_named(checkpoint, tmp_path):
+    arguments = {name: value for name, value in record(checkpoint).items() if name != "filters"}
+    with pytest.raises(UserError, match=r"cannot be built: .* 'filters'"):
+        load_network(changed(checkpoint, tmp_path / "odd.ckpt", architecture={"generator": arguments}))
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    del state["generator.middle.1.running_mean"]
+    with pytest.raises(UserError, match=r"is damaged, .*: middle\.1\.running_mean is missing there and 8 here"):
+        load_network(changed(checkpoint, tmp_path / "odd.ckpt", state_dict=state))
+
+
+@pytest.mark.parametrize("architecture", [None, {}, [1], {"generator": None}, {"generator": 3}])
+def test_a_file_that_does_not_say_its_network_is_refused(checkpoint, architecture, tmp_path):
+    path = changed(checkpoint, tmp_path / "old.ckpt", architecture=architecture)
+    for load in (load_network, lambda path: load_weights(tiny_generator(), path)):
+        with pytest.raises(UserError, match=r"old\.ckpt does not say which network it holds, .*: resume its training"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        (None, "does not say which network"),
+        ({"architecture": "null"}, "does not say which network"),
+        ({"architecture": "{"}, "is no JSON"),
+        ({"architecture": "[" * 100000}, "is no JSON"),
+    ],
+)
+def test_so_is_a_file_of_tensors(checkpoint, metadata, sentence, tmp_path):
+    state = {k: v.contiguous() for k, v in torch.load(checkpoint, weights_only=True)["state_dict"].items()}
+    save_file(state, tmp_path / "old.safetensors", metadata)
+    with pytest.raises(UserError, match=rf"old\.safetensors .*{sentence}"):
+        load_network(tmp_path / "old.safetensors")
+
+
+# The network that ships
+
+
+def test_the_starter_network_is_what_it_was():
+    """Its tensors' bits, and the record of its architecture."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(STARTER).items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    assert digest.hexdigest() == "35ddeac5e830212fd460f614ba2024ffffd943d5d00ecd629f7329d34c535638"
+    with safe_open(STARTER, "pt") as file:
+        stored = json.loads(file.metadata()["architecture"])
+    wanted = tiny_generator(filters=32, bottleneck=680, residual=True, perceptual=True).architecture
+    assert stored == {"generator": wanted}
+
+
+# Taking weights into a network that is there
+
+
+@pytest.mark.parametrize("adversarial", [True, False])
+def test_weights_come_back_with_their_mean_colour(checkpoint, adversarial):
+    trained = torch.load(checkpoint, weights_only=True)["state_dict"]
+    module = make(adversarial, weights=checkpoint)
+    torch.testing.assert_close(module.mean_colour.flatten(), torch.tensor(COLOUR))
+    for name, value in module.generator.state_dict().items():
+        assert torch.equal(value, trained[f"generator.{name}"]), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"filters": 8}, r"filters is 4 there and 8 here; set the model's options"),
+        ({"middle": "channel_wise"}, r"middle is 'fully_connected' there and 'channel_wise' here; set"),
+        (RELU, r"encoder_activation is 'elu' there and 'relu' here, decoder_activation is 'elu' there and 'relu' here"),
+        ({"decoder_activation": "leaky_relu"}, r": decoder_activation is 'elu' there and 'leaky_relu' here; set"),
+        ({"residual": True, "perceptual": True}, r": residual is False there and True here; set"),
+    ],
+)
+def test_another_architecture_is_refused_and_changes_nothing(checkpoint, changes, sentence):
+    generator = tiny_generator(**changes)
+    start = copy.deepcopy(generator.state_dict())
+    with pytest.raises(UserError, match=rf"content\.ckpt holds another content network.*{sentence}"):
+        load_weights(generator, checkpoint)
+    assert all(torch.equal(value, start[name]) for name, value in generator.state_dict().items())
+
+
+class Wide(ContextEncoder):
+    pass
+
+
+def test_another_class_with_the_same_arguments_is_refused(checkpoint):
+    arguments = {name: value for name, value in record(checkpoint).items() if name != "class"}
+    with pytest.raises(UserError, match="class is 'ContextEncoder' there and 'Wide' here"):
+        load_weights(Wide(**arguments), checkpoint)
+    with pytest.raises(UserError, match="class is 'ContextEncoder' there and missing here"):
+        load_weights(torch.nn.Identity(), checkpoint)
+
+
+PERCEPTUAL = {"residual": True, "perceptual": True}
+
+
+def test_a_perceptual_generator_starts_from_one_that_is_not(tmp_path):
+    path = save_checkpoint(tiny_gan(generator={"residual": True}), tmp_path / "residual.ckpt")
+    trained = torch.load(path, weights_only=True)["state_dict"]
+    module = tiny_gan(generator=PERCEPTUAL, weights=path)
+    state = module.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in trained.items())
+    assert module.weight_files == {"content": path, "content_vgg": EMBEDDED}
+    save_checkpoint(module, path)
+    with pytest.raises(UserError, match=r"holds another .*perceptual is True there and False here"):
+        load_weights(tiny_generator(residual=True), path)
+
+
+def test_half_of_what_joins_vgg_is_refused(tmp_path):
+    path = save_checkpoint(tiny_gan(generator=PERCEPTUAL), tmp_path / "whole.ckpt")
+    state = torch.load(path, weights_only=True)["state_dict"]
+    del state["generator.joins.2.add.weight"]
+    changed(path, path, state_dict=state)
+    with pytest.raises(UserError, match=r"joins\.2\.add\.weight is missing there and 8 x 16 x 1 x 1 here"):
+        load_weights(tiny_generator(**PERCEPTUAL), path)
+
+
+# Files that hold none
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.ckpt does not exist"):
+        read_network(tmp_path / "none.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "damaged.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged\.ckpt cannot be read"):
+        read_network(path)
+
+
+TENSOR = {"generator.x": torch.ones(1)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        {"state_dict": {"backbone.weight": torch.ones(1)}},
+        {"state_dict": 3},
+        {"state_dict": TENSOR},
+        {"state_dict": TENSOR | {"mean_colour": torch.ones(4)}},
+        {"state_dict": {1: torch.ones(1)}},
+    ],
+)
+def test_a_checkpoint_of_something_else_is_named(tmp_path, content):
+    path = tmp_path / "other.ckpt"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"other\.ckpt holds no content network"):
+        read_network(path)
+
+
+class Touch:
+    """Unpickled, it would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_checkpoint_runs_no_code(checkpoint, tmp_path):
+    trace, path = tmp_path / "ran", tmp_path / "content.ckpt"
+    changed(checkpoint, path, hyper_parameters=Touch(trace))
+    with pytest.raises(UserError, match=r"content\.ckpt cannot be read"):
+        load_network(path)
+    changed(checkpoint, path, architecture={"generator": record(checkpoint) | {"filters": Touch(trace)}})
+    with pytest.raises(UserError, match=r"content\.ckpt cannot be read"):
+        load_network(path)
+    path.write_bytes(pickle.dumps(Touch(trace)))
+    with pytest.raises(UserError, match=r"content\.ckpt cannot be read"):
+        load_network(path)
+    assert not trace.exists()
+
+
+def test_code_named_by_hyperparameters_is_ignored(checkpoint, tmp_path):
+    trace = tmp_path / "ran"
+    named = {"_instantiator": "os.mkdir", "_target_": "os.mkdir", "path": str(trace)}
+    load_network(changed(checkpoint, tmp_path / "content.ckpt", hyper_parameters=named))
+    assert not trace.exists()
