@@ -1,4 +1,7 @@
-"""Classical fillings by other libraries, as functions of a picture and a mask."""
+"""Classical fillings (Telea, Navier-Stokes, biharmonic, PatchMatch) as functions of a picture and a mask.
+
+Other libraries compute them, each of which is imported only where it is asked for.
+"""
 
 from collections.abc import Callable
 
@@ -10,20 +13,22 @@ from torch import Tensor
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import composite
 
-RADIUS = 5  # pixels around each that OpenCV looks at
+RADIUS = 5  # of the neighbourhood from which OpenCV fills a pixel
 PATCH = 7  # the radius of PatchMatch's patches, 15 x 15 pixels
 Filler = Callable[[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]], UInt8[np.ndarray, "..."]]
 
 
-def _opencv(kind: str) -> Filler:
+def _opencv(flag: str) -> Filler:
+    """Telea's or the Navier-Stokes filling, by the name of OpenCV's flag."""
     try:
         import cv2
     except ImportError:
         raise _missing("OpenCV", "classical") from None
-    return lambda photo, mask: cv2.inpaint(photo, mask.astype(np.uint8), RADIUS, getattr(cv2, kind))
+    return lambda photo, mask: cv2.inpaint(photo, mask.astype(np.uint8), RADIUS, getattr(cv2, flag))
 
 
 def _biharmonic() -> Filler:
+    """The biharmonic filling of scikit-image."""
     from skimage.restoration import inpaint_biharmonic
 
     def fill(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -34,6 +39,7 @@ def _biharmonic() -> Filler:
 
 
 def _patchmatch() -> Filler:
+    """PyPatchMatch's completion, which needs its compiled library."""
     try:
         import patchmatch
     except ImportError:
@@ -59,7 +65,9 @@ LOADERS: dict[str, Callable[[], Filler]] = {
 
 
 def filler(method: str) -> Filler:
-    """A method as a function of an 8-bit RGB array and a mask that is true in the hole; what it needs is imported here.
+    """Returns a method as a function of an 8-bit RGB array and a mask that is true in the hole.
+
+    There are these, and what each needs is imported here:
 
     - `telea`: fast marching (Telea 2004) and `ns`: Navier-Stokes (Bertalmio et al. 2001), by OpenCV, radius 5;
     - `biharmonic`: the biharmonic equation solved in the hole (Damelin and Hoang 2018), by scikit-image;
@@ -77,12 +85,12 @@ def filler(method: str) -> Filler:
 def fill(
     picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"], method: str | Filler
 ) -> Float[Tensor, "3 height width"]:
-    """The picture with its hole filled, in 8 bits, at full size; known pixels stay as they are, bit by bit.
+    """Fills a picture's hole at full size, in 8 bits; known pixels stay as they are, bit by bit.
 
     Args:
         picture: in [0, 1]; what stands in the hole is not looked at.
         mask: 1 in the hole.
-        method: a name, or what `filler` made of one.
+        method: a name (see `filler`), or what `filler` returned for one.
 
     Raises:
         UserError: as `filler`; or the mask covers the whole picture.
@@ -97,6 +105,7 @@ def fill(
 
 
 def _missing(library: str, extra: str) -> UserError:
+    """The error for a library that is not installed, which names the extra that brings it."""
     return UserError(
         f"This method of classical filling needs {library}, which is not there: "
         f"pip install 'neural-patch-synthesis[{extra}]'."

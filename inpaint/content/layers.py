@@ -69,7 +69,8 @@ class ChannelWise(nn.Module):
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
         values = side * side
-        self.weight = nn.Parameter(torch.empty(channels, values, values).normal_(std=values**-0.5))
+        self.weight = nn.Parameter(torch.empty(channels, values, values))
+        draw(self.weight, 0.0, values**-0.5)
 
     def forward(self, features: Float[Tensor, "batch channels side side"]) -> Float[Tensor, "batch channels side side"]:
         return torch.einsum("bci,coi->bco", features.flatten(2), self.weight).view_as(features)
@@ -107,9 +108,15 @@ def initialise(layer: nn.Module) -> None:
     What `FeatureFusion` adds starts at 0.
     """
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(layer.weight, 0.0, 0.02)
+        draw(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
-        nn.init.normal_(layer.weight, 1.0, 0.02)
+        draw(layer.weight, 1.0, 0.02)
         nn.init.zeros_(layer.bias)
     elif isinstance(layer, FeatureFusion):  # comes after its parts
         nn.init.zeros_(layer.add.weight)
+
+
+def draw(weight: Tensor, mean: float, std: float) -> None:
+    """Draws a weight's values from N(mean, std); not those of one without memory, for which PyTorch takes seconds."""
+    if not weight.is_meta:
+        nn.init.normal_(weight, mean, std)

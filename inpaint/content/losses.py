@@ -1,4 +1,7 @@
-"""What the content GAN minimises, and how its predictions are measured while training. Pictures in [0, 1]."""
+"""The losses that the content GAN minimises, and the errors by which its predictions are measured.
+
+Pictures are in [0, 1].
+"""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,7 +14,7 @@ def reconstruction(
     known: Float[Tensor, "batch 1 height width"],
     ring_weight: float,
 ) -> Float[Tensor, ""]:
-    """Mean of the weighted squared differences, as in the Context Encoder's code (train.lua, `wtl2Matrix`).
+    """The mean of the weighted squared differences, as in the Context Encoder's code (train.lua, `wtl2Matrix`).
 
     Differences are taken in that code's units, pixels in [-1, 1], for which its lambdas are stated.
 
@@ -25,12 +28,12 @@ def reconstruction(
 
 
 def real_loss(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Mean of -log D: the discriminator's loss on real pictures, the generator's adversarial loss."""
+    """The mean of -log D: the discriminator's loss on real pictures, the generator's adversarial loss."""
     return F.softplus(-logits.float()).mean()
 
 
 def fake_loss(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Mean of -log(1 - D): the discriminator's loss on predictions."""
+    """The mean of -log(1 - D): the discriminator's loss on predictions."""
     return F.softplus(logits.float()).mean()
 
 

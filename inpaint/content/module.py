@@ -69,10 +69,10 @@ class ContentGAN(pl.LightningModule):
             ships with the package.
 
     Raises:
-        UserError: an argument is out of its range; a discriminator has no `optimizer_d`; a layer has width 0; an
-            optimiser or scheduler refuses its arguments; `weights` or a checkpoint to resume from holds another
-            architecture. While training: a batch of one picture; a loss or gradient that is no longer finite, or a
-            loss of the discriminator above `DIVERGED`, before it reaches the weights.
+        UserError: an argument is out of its range; a discriminator has no `optimizer_d`; an optimiser or scheduler
+            refuses its arguments; `weights` or a checkpoint to resume from holds another architecture. While
+            training: a batch of one picture; a loss or gradient that is no longer finite, or a loss of the
+            discriminator above `DIVERGED`, before it reaches the weights.
     """
 
     mean_colour: Tensor
@@ -102,9 +102,6 @@ class ContentGAN(pl.LightningModule):
                 raise UserError(f"{name} is {weight}, but a weight must be at least 0, and finite.")
         if not isinstance(warm_up, int) or warm_up < 0:
             raise UserError(f"warm_up is {warm_up!r}, but must be a whole number of batches, at least 0.")
-        for name, network in (("generator", generator), ("discriminator", discriminator)):
-            if network is not None and any(parameter.numel() == 0 for parameter in network.parameters()):
-                raise UserError(f"The {name} has a layer of width 0: filters and bottleneck must be at least 1.")
         for name, make in (("optimizer_g", optimizer_g), ("optimizer_d", optimizer_d), ("scheduler", scheduler)):
             if make is not None and not callable(make):
                 raise UserError(f"{name} is {make!r}, but must make one: give a _target_ with _partial_: true.")
@@ -125,7 +122,7 @@ class ContentGAN(pl.LightningModule):
     def forward(
         self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
     ) -> Float[Tensor, "batch 3 128 128"]:
-        """The picture with its hole filled by the network, pixels outside the hole untouched.
+        """Fills the hole with the network's prediction; pixels outside the hole stay as they are.
 
         What `picture` holds in the hole does not matter, as long as it is finite.
 
@@ -138,7 +135,7 @@ class ContentGAN(pl.LightningModule):
     def predict_middle(
         self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
     ) -> Float[Tensor, "batch 3 64 64"]:
-        """The network's own prediction, also of the middle's known pixels.
+        """Predicts the whole middle, its known pixels as well.
 
         Raises:
             UserError: as `forward`.
@@ -164,7 +161,7 @@ class ContentGAN(pl.LightningModule):
                 f"A training batch holds {len(picture)} pictures, but batch normalisation needs at least 2: "
                 "raise data.batch_size."
             )
-        optimizers: Any = self.optimizers()  # of Lightning's, which gives a list of them only where there are several
+        optimizers: Any = self.optimizers()  # Lightning gives a list only where there are several
         optimizer_g, *optimizer_d = optimizers if self.discriminator is not None else [optimizers]
         truth = middle(picture)
         prediction = self.predict_middle(picture, mask)
@@ -251,7 +248,7 @@ class ContentGAN(pl.LightningModule):
             self.log(f"content/{name}", value.mean(), batch_size=len(picture), sync_dist=True, prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """The content network alone, at 128 x 128, whatever the size of the test pictures.
+        """Fills one batch by the content network alone, at 128 x 128, whatever the size of the test pictures.
 
         Returns:
             id: list of str; input (the hole in the mean colour), content and truth: [batch, 3, 128, 128];
@@ -279,9 +276,11 @@ class ContentGAN(pl.LightningModule):
         return {name: getattr(network, "architecture", None) for name, network in networks.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Stores which networks the weights are of."""
         checkpoint["architecture"] = self.architecture
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses weights of other networks."""
         check_resumed(self, self.architecture, checkpoint)
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:

@@ -57,7 +57,8 @@ class ContextEncoder(nn.Module):
         perceptual: whether a residual network also sees the features of VGG-16 that ship with this package.
 
     Raises:
-        UserError: there is no such `middle` or activation; a perceptual network that is not residual.
+        UserError: a width is below 1; there is no such `middle` or activation; a perceptual network that is not
+            residual.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class ContextEncoder(nn.Module):
         perceptual: bool,
     ) -> None:
         super().__init__()
+        if (width := min(filters, bottleneck)) < 1:
+            raise UserError(f"The generator has a layer of width {width}: filters and bottleneck must be at least 1.")
         if perceptual and not residual:
             raise UserError("A perceptual generator looks at a smooth filling: set residual=true as well.")
         self.architecture: Architecture = {
@@ -175,16 +178,14 @@ class Discriminator(nn.Module):
         activation: the nonlinearity; originally leaky ReLU.
 
     Raises:
-        UserError: there is no such activation.
+        UserError: a width is below 1; there is no such activation.
     """
 
     def __init__(self, *, filters: int, activation: Activation) -> None:
         super().__init__()
-        self.architecture: Architecture = {
-            "class": type(self).__name__,
-            "filters": filters,
-            "activation": activation,
-        }
+        if filters < 1:
+            raise UserError(f"The discriminator has a layer of width {filters}: filters must be at least 1.")
+        self.architecture: Architecture = {"class": type(self).__name__, "filters": filters, "activation": activation}
         layers = [downsampling(3, filters), nonlinearity(activation)]
         for inputs, outputs in pairwise([filters, 2 * filters, 4 * filters, 8 * filters]):
             layers += [downsampling(inputs, outputs), nn.BatchNorm2d(outputs), nonlinearity(activation)]

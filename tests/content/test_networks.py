@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from inpaint.content.layers import ChannelWise, DenseConv2d, DenseConvTranspose2d, FeatureFusion
-from inpaint.content.networks import VGG_BATCH, ContextEncoder
+from inpaint.content.networks import VGG_BATCH, ContextEncoder, Discriminator
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import middle
 from inpaint.imaging.smooth import diffuse
@@ -175,6 +175,16 @@ def test_an_unknown_activation_is_refused(name):
         lambda: tiny_discriminator(name),
     ):
         with pytest.raises(UserError, match=r"There is no activation .*: choose elu, relu, leaky_relu\."):
+            make()
+
+
+def test_a_layer_of_no_width_is_refused():
+    for make, sentence in (
+        (lambda: tiny_generator(filters=0), "generator has a layer of width 0"),
+        (lambda: tiny_generator(bottleneck=-1), "generator has a layer of width -1"),
+        (lambda: Discriminator(filters=0, activation="elu"), "discriminator has a layer of width 0"),
+    ):
+        with pytest.raises(UserError, match=sentence):
             make()
 
 

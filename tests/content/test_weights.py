@@ -89,7 +89,7 @@ def test_a_record_is_plain_data(checkpoint):
         ({"class": "os.mkdir", "path": "ran"}, r"a network of the class 'os\.mkdir', but only ContextEncoder is known"),
         ({"class": ["ContextEncoder"]}, r"a network of the class \['ContextEncoder'\]"),
         ({"filters": "wide"}, "a ContextEncoder that cannot be built"),
-        ({"filters": -4}, "a ContextEncoder that cannot be built"),
+        ({"filters": -4}, "a ContextEncoder that cannot be built: The generator has a layer of width -4"),
         ({"filters": 10**12}, "a ContextEncoder that cannot be built"),
         ({"depth": 3}, r"cannot be built: .* 'depth'"),
         ({"middle": "none"}, "cannot be built: The generator's middle is 'none'"),

@@ -69,7 +69,7 @@ REFINE = small(["+experiment=refine", "data=sample", "logger=csv", "data.test_si
         ("model.warm_up=banana", "warm_up is 'banana', but must be a whole number"),
         ("model.mean_colour=[117,104,123]", "mean_colour"),
         ("model.generator.filters=0", "generator has a layer of width 0"),
-        ("model.generator.filters=-4", "model.generator cannot be built"),
+        ("model.generator.filters=-4", "generator has a layer of width -4"),
         ("model.generator.filters=wide", "model.generator cannot be built"),
         ("model.generator.middle=none", "middle"),
         ("model.discriminator.filters=0", "discriminator has a layer of width 0"),
