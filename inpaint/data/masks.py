@@ -1,8 +1,8 @@
 """Holes. A mask is 1 in the hole and 0 elsewhere.
 
 Every function maps a size and a random generator to a mask, so that one seed always gives the same hole. The
-content network predicts the middle half of a picture; hence every hole lies inside the rows and columns from
-1/4 to 3/4. None is empty.
+content network sees pictures at 128 x 128 and predicts their middle half, so every hole lies inside the rows and
+columns 32 to 95 once it is resized to that. No hole is empty, in pictures of 3 x 3 pixels or more.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import middle
 
 Hole = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "1 height width"]]
 
@@ -29,21 +28,34 @@ def hole_generator(*keys: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
+def least_margin(side: int) -> int:
+    """Pixels that a hole keeps from either end of a side: a quarter, rounded up.
+
+    Resized to 128 pixels, a pixel that straddles the border of the middle half would belong to both sides of it.
+    """
+    return -(-side // 4)
+
+
+def central(mask: Float[Tensor, "1 height width"]) -> Float[Tensor, "1 central_height central_width"]:
+    """The part of a mask in which a hole may lie (a view)."""
+    top, left = map(least_margin, mask.shape[1:])
+    return mask[:, top : mask.shape[1] - top, left : mask.shape[2] - left]
+
+
 def centre_square(
-    size: tuple[int, int], generator: torch.Generator, *, fraction: float = 0.5
+    size: tuple[int, int], generator: torch.Generator, *, fraction: float
 ) -> Float[Tensor, "1 height width"]:
     """The centred rectangle whose sides are `fraction` of the picture's: a square in a square picture.
 
     0.5 is the paper's hole (256 of 512, 64 of 128), 0.4375 the Context Encoder's (224 of 512, 56 of 128). The
-    margins on opposite sides are equal and rounded down, so the hole is centred to the pixel. The generator is
-    not used.
+    margins on opposite sides are equal, so the hole is centred to the pixel. The generator is not used.
 
     Raises:
         UserError: the fraction is not in (0, 0.5].
     """
     if not 0 < fraction <= 0.5:
         raise UserError(f"centre_square: fraction is {fraction}, but a hole needs 0 < fraction <= 0.5.")
-    top, left = (math.floor(side * (1 - fraction) / 2) for side in size)
+    top, left = (max(math.floor(side * (1 - fraction) / 2), least_margin(side)) for side in size)
     mask = torch.zeros(1, *size)
     mask[:, top : size[0] - top, left : size[1] - left] = 1
     return mask
@@ -66,7 +78,7 @@ def random_blocks(
     _check_count("random_blocks", "blocks", blocks)
     _check_range("random_blocks", "side", side)
     mask = torch.zeros(1, *size)
-    inside = middle(mask)
+    inside = central(mask)
     for _ in range(_integer(1, blocks, generator)):
         cut = []
         for whole, limit in zip(size, inside.shape[1:], strict=True):
@@ -98,7 +110,7 @@ def free_form(
     _check_count("free_form", "vertices", vertices, least=2)
     _check_range("free_form", "width", width)
     mask = torch.zeros(1, *size)
-    inside = middle(mask)
+    inside = central(mask)
     last = torch.tensor(inside.shape[1:]) - 1
     pixels = torch.stack(torch.meshgrid(*(torch.arange(n + 1.0) for n in last.tolist()), indexing="ij"), dim=-1)
     for _ in range(_integer(1, strokes, generator)):
@@ -115,9 +127,7 @@ def free_form(
     return mask
 
 
-def mixed(
-    size: tuple[int, int], generator: torch.Generator, *, fraction: float = 0.5
-) -> Float[Tensor, "1 height width"]:
+def mixed(size: tuple[int, int], generator: torch.Generator, *, fraction: float) -> Float[Tensor, "1 height width"]:
     """A centre square of this `fraction`, random blocks or free-form strokes, each as often as the others."""
     kind = _integer(0, 2, generator)
     if kind == 0:
