@@ -54,11 +54,6 @@ class View(NamedTuple):
         side = max(1, round(min(height, width) * self.part))
         return int(self.down * (height - side + 1)), int(self.across * (width - side + 1)), side
 
-    def rows(self, height: int, width: int) -> int:
-        """How many rows of that picture it takes, from the picture's top to its own bottom."""
-        top, _, side = self.box(height, width)
-        return top + side
-
 
 class Pictures(Dataset):
     """Evaluation samples: the centre square of each picture, resized, with a hole fixed by (seed, id).
@@ -120,11 +115,11 @@ class Pictures(Dataset):
     ) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
         """The picture at the index, or the next readable one: its index, itself, and the paths skipped."""
         unreadable: list[str] = []
-        needed = (max(self.size, LEAST_SIDE) / view.part, view.rows) if view else ()
+        enough = max(self.size, LEAST_SIDE) / view.part if view else None
         while len(unreadable) <= self.unreadable_allowed:
             path = self.root / self.name(index)
             try:
-                pixels = read_pixels(path, *needed)
+                pixels = read_pixels(path, enough)
                 if min(pixels.shape[1:]) >= LEAST_SIDE:
                     return index, pixels, unreadable
             except UserError:
@@ -140,7 +135,7 @@ class Crops(Pictures):
     The Context Encoder's code scales a picture's shorter side to 350 and crops 128: 0.366 of that side. Here the
     part is drawn from `crop_scale`, so that views as wide as those of the evaluation (1.0) are learnt as well.
     Ids are those of `identifier`, not made unique. A sample's picture is uint8, [3, size, size], until `collate` makes
-    numbers in [0, 1] of it. JPEGs are decoded no larger and no further down than the crop needs, which is faster.
+    numbers in [0, 1] of it. JPEGs are decoded no larger than the crop needs, which is faster.
 
     Args:
         crop_scale: smallest and largest side of a crop, as parts of the picture's shorter side.

@@ -48,7 +48,7 @@ def test_it_goes_on_where_it_was_and_names_what_cannot_be_read(tmp_path: Path) -
     done = run(source, target)
     assert done.exit_code == 1
     assert "2 pictures, 1 failed" in done.stdout
-    assert "2.png cannot be read as a picture" in done.stderr
+    assert "2.png is not a picture" in done.stderr
     assert (target / "0.png").read_bytes() == before
     assert sorted(path.name for path in target.iterdir()) == ["0.png", "1.png"]
 
