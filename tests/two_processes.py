@@ -103,6 +103,7 @@ def sample(seed: int) -> Sample:
         training_hole=free_form,
         evaluation_hole=free_form,
         samples_per_epoch=8,
+        test_pictures=None,
     )
 
 

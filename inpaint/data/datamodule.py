@@ -1,4 +1,4 @@
-"""Batches of pictures with holes: the part that all data sets share."""
+"""The part that all data sets share: from files of three splits to batches of pictures with holes."""
 
 import logging
 import os
@@ -12,30 +12,38 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from inpaint.data.listing import Files
-from inpaint.data.loading import Draws, Share, TrainingLoader, collate, leave_signals_to_the_main_process
+from inpaint.data.loading import EvaluationSampler, TrainingLoader, TrainingSampler, collate, outlive_signals
 from inpaint.data.masks import Hole, hole_generator
-from inpaint.data.pictures import LEAST_SIDE, Crops, Pictures
+from inpaint.data.pictures import LEAST_SIDE, EvaluationPictures, Pictures, TrainingPictures
 from inpaint.errors import UserError
 from inpaint.files import atomic
 
 log = logging.getLogger(__name__)
 
 
+class PictureFiles(NamedTuple):
+    """Pictures on disk: a folder, and the files' names relative to it, with "/" between folders."""
+
+    root: Path
+    names: list[str]
+
+
 class Splits(NamedTuple):
-    train: Files
-    val: Files
-    test: Files
+    """A data set's files for training, validation and test."""
+
+    train: PictureFiles
+    val: PictureFiles
+    test: PictureFiles
 
 
 class PictureDataModule(pl.LightningDataModule, ABC):
     """Batches of pictures with holes: {"id": list[str], "picture": [B, 3, s, s] in [0, 1], "mask": [B, 1, s, s]}.
 
     Training: random crops at `training_size`, in whole batches. Validation: centre squares at `training_size`,
-    with fixed holes. Test and prediction: centre squares at `test_size`, with fixed holes, one a batch, since the
-    refinement takes them one by one and hands each on as soon as it is done. The names of the test pictures are
-    written to `test_pictures.txt` in the trainer's `default_root_dir`. Those whose ids are in `finished` are left out
-    (but for the last, where all are); several processes share the others.
+    with fixed holes. Test: centre squares at `test_size`, with fixed holes, one a batch, since the refinement takes
+    them one by one and hands each on as soon as it is done. The names of the test pictures are written to
+    `test_pictures.txt` in the trainer's `default_root_dir`. Those whose ids are in `finished` are left out (but for
+    the last, where all are); several processes share the others.
 
     Unreadable files are skipped, counted, and named at the end of the run (and in `unreadable`). Under a Trainer,
     more than 1 % of a split's files raises a `UserError` that names them. Each process of a distributed run counts
@@ -46,17 +54,20 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         num_workers: processes that read pictures; 0 reads in the main process.
         seed: of crops, order and holes.
         training_size: side in training and validation, in pixels.
-        test_size: side in test and prediction, in pixels.
+        test_size: side in the test, in pixels.
         crop_scale: smallest and largest training crop, as parts of a picture's shorter side.
-        in_memory: keeps the training pictures in memory (see `inpaint.data.pictures.Crops`).
+        in_memory: keeps the training pictures in memory (see `inpaint.data.pictures.TrainingPictures`).
         training_hole: draws the holes in training (see `inpaint.data.masks`).
-        evaluation_hole: draws the holes in validation, test and prediction.
+        evaluation_hole: draws the holes in validation and test.
         samples_per_epoch: training samples an epoch, rounded up to whole batches; None: as many as pictures.
         test_pictures: at most this many test pictures; None: all.
 
     Raises:
         UserError: a number is no whole number, or too small.
     """
+
+    remedy: str
+    """What to do about a split without pictures, as the end of a sentence."""
 
     def __init__(
         self,
@@ -70,22 +81,20 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         in_memory: bool,
         training_hole: Hole,
         evaluation_hole: Hole,
-        samples_per_epoch: int | None = None,
-        test_pictures: int | None = None,
+        samples_per_epoch: int | None,
+        test_pictures: int | None,
     ) -> None:
         super().__init__()
-        check_whole("batch_size", batch_size, 1)
-        check_whole("num_workers", num_workers, 0)
-        check_whole("seed", seed, 0)
-        check_whole("training_size", training_size, 1)
-        check_whole("test_size", test_size, 1)
-        check_whole("samples_per_epoch", samples_per_epoch, 1, or_none=True)
-        check_whole("test_pictures", test_pictures, 1, or_none=True)
+        check_whole(0, num_workers=num_workers, seed=seed)
+        check_whole(1, batch_size=batch_size)
+        check_whole(LEAST_SIDE, training_size=training_size, test_size=test_size)
+        limits = {"samples_per_epoch": samples_per_epoch, "test_pictures": test_pictures}
+        check_whole(1, **{name: limit for name, limit in limits.items() if limit is not None})
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.training_size, self.test_size = training_size, test_size
         low, high = crop_scale
         self.crop_scale, self.in_memory = (low, high), in_memory
-        self.training_hole, self.evaluation_hole = unchecked(training_hole), unchecked(evaluation_hole)
+        self.training_hole, self.evaluation_hole = plain_partial(training_hole), plain_partial(evaluation_hole)
         self.samples_per_epoch, self.test_pictures = samples_per_epoch, test_pictures
         self.unreadable: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         self.finished: set[str] = set()
@@ -100,20 +109,16 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             UserError: the data set is not there.
         """
 
-    @abstractmethod
-    def explain_empty(self, split: str, folder: Path) -> str:
-        """The sentence for a split ("train", "val", "test") that holds no picture."""
-
     def setup(self, stage: str | None = None) -> None:
         """Finds the files, once; refuses to fit without training pictures, and writes the list of test pictures."""
         if not self._splits:
             train, val, test = self.find()
             fixed: dict[str, Any] = {"hole": self.evaluation_hole, "seed": self.seed}
-            crops: dict[str, Any] = {"size": self.training_size, "hole": self.training_hole, "seed": self.seed}
+            drawn: dict[str, Any] = {"hole": self.training_hole, "seed": self.seed, "crop_scale": self.crop_scale}
             self._splits = {
-                "train": Crops(*train, **crops, crop_scale=self.crop_scale, in_memory=self.in_memory),
-                "val": Pictures(*val, size=self.training_size, **fixed),
-                "test": Pictures(test.root, test.names[: self.test_pictures], size=self.test_size, **fixed),
+                "train": TrainingPictures(*train, size=self.training_size, in_memory=self.in_memory, **drawn),
+                "val": EvaluationPictures(*val, size=self.training_size, **fixed),
+                "test": EvaluationPictures(test.root, test.names[: self.test_pictures], size=self.test_size, **fixed),
             }
             for pictures in self._splits.values():  # a wrong hole is refused here, not inside a worker
                 try:
@@ -122,25 +127,15 @@ class PictureDataModule(pl.LightningDataModule, ABC):
                     raise UserError(f"data: a hole cannot be drawn: {error}.") from None
         if stage == "fit":
             self._pictures("train")
-        if stage in ("test", "predict") and self.trainer is not None and self.trainer.is_global_zero:
+        if stage == "test" and self.trainer is not None and self.trainer.is_global_zero:
             with atomic(Path(self.trainer.default_root_dir) / "test_pictures.txt") as beside:
                 names = self._pictures("test").names
                 beside.write_bytes(b"".join(os.fsencode(name) + b"\n" for name in names))
 
-    @property
-    def test_ids(self) -> list[str]:
-        """The ids of the test pictures, in order."""
-        return self._pictures("test").ids
-
     def train_dataloader(self) -> DataLoader:
         pictures = self._pictures("train")
-        sampler = Draws(
-            len(pictures),
-            self.samples_per_epoch or len(pictures),
-            self.batch_size,
-            seed=self.seed,
-            **self._process(),
-        )
+        samples = self.samples_per_epoch or len(pictures)
+        sampler = TrainingSampler(len(pictures), samples, self.batch_size, seed=self.seed, **self._rank())
         return self._loader(pictures, TrainingLoader, batch_size=self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader:
@@ -148,20 +143,16 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
     def test_dataloader(self) -> DataLoader:
         pictures = self._pictures("test")
-        every = range(len(pictures))
-        left = [index for index in every if pictures.ids[index] not in self.finished] or every[-1:]
-        sampler = Share(left, **self._process())
+        left = [index for index, known in enumerate(pictures.ids) if known not in self.finished]
+        sampler = EvaluationSampler(left or [len(pictures) - 1], **self._rank())
         return self._loader(pictures, batch_size=1, sampler=sampler)
-
-    predict_dataloader = test_dataloader
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Takes the paths of unreadable files out of a batch and counts them, in the main process."""
         new = batch.pop("unreadable", None)
-        if new and self.trainer is not None:
-            stage = self.trainer.state.stage
-            prefix = stage.dataloader_prefix if stage else None
-            self._count(prefix if prefix in self._splits else "test", new)  # prediction reads the test pictures
+        stage = self.trainer.state.stage if self.trainer is not None else None
+        if new and stage is not None:
+            self._count(str(stage.dataloader_prefix), new)
         return batch
 
     def teardown(self, stage: str | None = None) -> None:
@@ -191,11 +182,12 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.setup()
         pictures = self._splits[split]
         if not len(pictures):
-            raise UserError(self.explain_empty(split, pictures.root))
+            where = pictures.root.absolute()
+            raise UserError(f"There are no pictures of the {split} split in {where}: {self.remedy}.")
         return pictures
 
-    def _process(self) -> dict[str, int]:
-        """Which of how many."""
+    def _rank(self) -> dict[str, int]:
+        """This process's rank and the number of processes, as the samplers take them."""
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
@@ -204,7 +196,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         return kind(
             pictures,
             num_workers=self.num_workers,
-            worker_init_fn=leave_signals_to_the_main_process,
+            worker_init_fn=outlive_signals,
             generator=torch.Generator(),  # else each pass draws from the global one, whose state a checkpoint holds
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
@@ -213,14 +205,13 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         )
 
 
-def unchecked(hole: Hole) -> Hole:
-    """A plain partial in place of Hydra's, whose checks at every call would be a fifth of the time of a sample."""
+def plain_partial(hole: Hole) -> Hole:
+    """A partial without Hydra's checks, which at every call would be a fifth of the time of a sample."""
     return partial(hole.func, *hole.args, **hole.keywords) if isinstance(hole, partial) else hole
 
 
-def check_whole(name: str, value: Any, least: int, or_none: bool = False) -> None:
-    """Raises a UserError unless the value is a whole number, and not too small."""
-    if or_none and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UserError(f"data.{name} is {value!r}, but must be a whole number of at least {least}.")
+def check_whole(least: int, **values: int) -> None:
+    """Raises a UserError for a value that is no whole number, or less than `least`."""
+    for name, value in values.items():
+        if type(value) is not int or value < least:
+            raise UserError(f"data.{name} is {value!r}, but must be a whole number of at least {least}.")

@@ -1,34 +1,38 @@
 """Lists the picture files of folders."""
 
-import hashlib
 import json
 import logging
 import os
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import platformdirs
 
+from inpaint.data.ids import digest
 from inpaint.errors import UserError
 from inpaint.files import atomic
+from inpaint.imaging.reading import SUFFIXES
 
 log = logging.getLogger(__name__)
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-class Files(NamedTuple):
-    """Pictures on disk: a folder, and their names relative to it, sorted, with "/" between folders."""
+def pictures_under(folder: Path, pattern: str = "*", recursive: bool = True) -> list[str]:
+    """The names of the pictures (by suffix, in any case) under a folder; none where it does not exist.
 
-    root: Path
-    names: list[str]
+    Hidden files and folders are left out: archives made on a Mac add `._name.jpg`, which is no picture. Links are
+    followed, each folder once.
 
+    Args:
+        pattern: which file names count, with * and ? (case matters).
+        recursive: also lists the folders inside.
 
-def pictures_under(folder: Path, pattern: str = "*") -> Files:
-    """All pictures (by suffix, in any case) anywhere under a folder; none where it does not exist.
+    Returns:
+        Names relative to the folder, sorted, with "/" between folders.
 
-    Hidden files and folders are left out: archives made on a Mac add `._name.jpg`, which is no picture.
+    Raises:
+        UserError: a folder may not be listed.
     """
     names: list[str] = []
     seen: set[str] = set()
@@ -37,17 +41,17 @@ def pictures_under(folder: Path, pattern: str = "*") -> Files:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         inside = Path(here).relative_to(folder).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         names.extend(prefix + name for name in files if _is_picture(name) and fnmatchcase(name, pattern))
-    return Files(folder, sorted(names))
+    return sorted(names)
 
 
-def class_pictures(folder: Path) -> Files:
-    """All pictures in the class folders (one level) of a folder, from the cached list while it holds."""
+def class_pictures(folder: Path) -> list[str]:
+    """As `pictures_under` in the folders of a folder, one for each class; from the cached list while it holds."""
     if not folder.is_dir():
-        return Files(folder, [])
+        return []
     try:
         with os.scandir(folder) as entries:
             classes = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.is_dir())
@@ -57,17 +61,11 @@ def class_pictures(folder: Path) -> Files:
 
     def scan() -> list[str]:
         log.info("Listing the pictures of %s", folder)
-        names: list[str] = []
-        for name, _ in classes:
-            try:
-                with os.scandir(folder / name) as entries:
-                    names.extend(f"{name}/{entry.name}" for entry in entries if _is_picture(entry.name))
-            except OSError as error:
-                _refuse(error)
-        return sorted(names)
+        found = {name: pictures_under(folder / name, recursive=False) for name, _ in classes}
+        return sorted(f"{name}/{picture}" for name, pictures in found.items() for picture in pictures)
 
     # The folders' times were read before their contents: a change in between is noticed next time.
-    return Files(folder, cached_list(str(folder.resolve()), _digest(repr(classes)), scan))
+    return cached_list(str(folder.resolve()), digest(repr(classes)), scan)
 
 
 def cached_list(key: str, stamp: str, make: Callable[[], list[str]]) -> list[str]:
@@ -75,7 +73,7 @@ def cached_list(key: str, stamp: str, make: Callable[[], list[str]]) -> list[str
 
     A cache that cannot be read or written costs time only.
     """
-    path = platformdirs.user_cache_path("neural-patch-synthesis") / f"index_{_digest(key)[:16]}.json"
+    path = platformdirs.user_cache_path("neural-patch-synthesis") / f"index_{digest(key)[:16]}.json"
     try:
         cached = json.loads(path.read_text())
         if cached["key"] == key and cached["stamp"] == stamp:
@@ -93,10 +91,6 @@ def cached_list(key: str, stamp: str, make: Callable[[], list[str]]) -> list[str
 
 def _is_picture(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -9,21 +9,19 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler, default_collate
 
 from inpaint.data.masks import hole_generator
-from inpaint.data.pictures import Draw
+from inpaint.data.pictures import SampleKey
 
 
-class Draws(DistributedSampler):
-    """The draws of an epoch for one rank: `samples` in all, rounded up to whole batches on every rank.
+class TrainingSampler(DistributedSampler):
+    """The samples of an epoch for one rank: `samples` in all, rounded up to whole batches on every rank.
 
     The ranks share out random orders of all pictures, one order after another: no picture comes a second time
     before each has come once, and ragged batches never occur, even where pictures are few. Lightning calls
-    `set_epoch`, and leaves a `DistributedSampler` in place. The keys of a draw are (rank, epoch, position). The next
-    iteration, and only that, begins at position `start`.
+    `set_epoch`, and leaves a `DistributedSampler` in place. The next iteration, and only that, begins at position
+    `start`.
     """
 
-    def __init__(
-        self, pictures: int, samples: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, pictures: int, samples: int, batch_size: int, *, seed: int, rank: int, world_size: int) -> None:
         self.pictures, self.seed, self.rank, self.num_replicas = pictures, seed, rank, world_size
         self.num_samples = math.ceil(samples / (batch_size * world_size)) * batch_size
         self.epoch = self.start = 0
@@ -31,48 +29,50 @@ class Draws(DistributedSampler):
     def __len__(self) -> int:
         return self.num_samples
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SampleKey]:
         total = self.num_samples * self.num_replicas
         orders = [
             torch.randperm(self.pictures, generator=hole_generator("order", self.seed, self.epoch, turn))
             for turn in range(math.ceil(total / self.pictures))
         ]
-        mine = torch.cat(orders)[self.rank : total : self.num_replicas]
+        own = torch.cat(orders)[self.rank : total : self.num_replicas]
         start, self.start = self.start, 0
-        for position, index in enumerate(mine[start:].tolist(), start):
-            yield Draw(index, (self.rank, self.epoch, position))
+        for position, index in enumerate(own[start:].tolist(), start):
+            yield SampleKey(index, (self.rank, self.epoch, position))
 
 
 class TrainingLoader(DataLoader):
-    """A DataLoader over `Draws` that can go on in the middle of an epoch, by the protocol that Lightning looks for.
+    """A DataLoader over a `TrainingSampler` that a resumed training can continue in the middle of an epoch.
 
-    Nothing is read before the first batch is asked for: by then Lightning has said which epoch it is.
+    Lightning looks for `state_dict` and `load_state_dict`. Nothing is read before the first batch is asked for: by
+    then Lightning has said which epoch it is.
     """
 
-    handed_out = 0  # batches of this epoch
+    batches_yielded = 0  # in this epoch
 
     def state_dict(self) -> dict[str, int]:
-        return {"batches": self.handed_out % len(self)}
+        return {"batches": self.batches_yielded % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        if isinstance(self.sampler, Draws):  # Lightning's overfit_batches puts another in its place
+        if isinstance(self.sampler, TrainingSampler):  # Lightning's overfit_batches puts another in its place
             self.sampler.start = state["batches"] * cast(int, self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        self.handed_out = self.sampler.start // cast(int, self.batch_size) if isinstance(self.sampler, Draws) else 0
+        start = self.sampler.start if isinstance(self.sampler, TrainingSampler) else 0
+        self.batches_yielded = start // cast(int, self.batch_size)
         for batch in super().__iter__():
-            self.handed_out += 1
+            self.batches_yielded += 1
             yield batch
 
 
-class Share(DistributedSampler):
-    """One process's part of the indices: each comes once in all, and none of the processes is left without any.
+class EvaluationSampler(DistributedSampler):
+    """One process's part of the pictures: each picture comes in one process, once.
 
-    Lightning's own sampler would repeat some to give all the same number. With fewer indices than processes, those
-    that would have none repeat the first.
+    Lightning, which leaves a `DistributedSampler` in place, would otherwise repeat some to give all processes the same
+    number. With fewer pictures than processes, those that would have none take the first, for none can be without.
     """
 
-    def __init__(self, indices: Sequence[int], *, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, indices: Sequence[int], *, rank: int, world_size: int) -> None:
         self.indices = list(indices[rank::world_size] or indices[:1])
 
     def __len__(self) -> int:
@@ -82,13 +82,13 @@ class Share(DistributedSampler):
         return iter(self.indices)
 
     def set_epoch(self, epoch: int) -> None:
-        """Every epoch is the same."""
+        """Does nothing: every epoch is the same."""
 
 
-def leave_signals_to_the_main_process(worker: int) -> None:
-    """For a loader's workers: Ctrl-C and Slurm reach every process, and the main one still needs its batches.
+def outlive_signals(worker: int) -> None:
+    """Lets a loader's worker go on through Ctrl-C and Slurm's SIGTERM, for the main process still needs its batches.
 
-    SIGTERM ends a worker a minute later, as it is also how a main process ends those that it cannot reach otherwise.
+    SIGTERM ends the worker a minute later, as it is also how a main process ends those that it cannot reach otherwise.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))

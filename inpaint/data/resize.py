@@ -42,8 +42,8 @@ def resize_one(name: str, source: Path, target: Path, side: int) -> str | None:
     return None
 
 
-def prepare() -> None:
-    """A process of the pool: Ctrl-C is the main one's, and the others need the other cores."""
+def prepare_worker() -> None:
+    """Lets a process of the pool ignore Ctrl-C, which the main one handles, and use one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
@@ -56,7 +56,7 @@ def resize_folder(
 ) -> None:
     """Copies a folder of pictures, larger ones made smaller; the same command goes on with a copy that was begun."""
     try:
-        names = pictures_under(source).names
+        names = pictures_under(source)
         wrong = f"There are no pictures in {source}." if not names else None
     except UserError as error:
         wrong = str(error)
@@ -66,7 +66,7 @@ def resize_folder(
         print("error:", wrong, file=sys.stderr)
         raise typer.Exit(2)
     one = partial(resize_one, source=source, target=target, side=side)
-    with ProcessPoolExecutor(workers, initializer=prepare) as pool:
+    with ProcessPoolExecutor(workers, initializer=prepare_worker) as pool:
         try:
             done = pool.map(one, names, chunksize=32)
             bar = track(done, "Resizing", total=len(names), console=Console(stderr=True), transient=True)

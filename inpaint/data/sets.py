@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from inpaint.data.datamodule import PictureDataModule, Splits, check_whole
-from inpaint.data.listing import Files, _digest, class_pictures, pictures_under
+from inpaint.data.datamodule import PictureDataModule, PictureFiles, Splits, check_whole
+from inpaint.data.ids import digest
+from inpaint.data.listing import class_pictures, pictures_under
 from inpaint.errors import UserError
 
 WITHOUT = "data=sample works without it"
@@ -25,73 +26,47 @@ class ParisStreetView(PictureDataModule):
         (the others as in `PictureDataModule`)
     """
 
-    OBTAIN = "its authors give it out on request (see https://github.com/pathak22/context-encoder)"
+    remedy = f"its authors give it out on request (https://github.com/pathak22/context-encoder); {WITHOUT}"
 
-    def __init__(
-        self,
-        root: str | Path,
-        *,
-        validation_pictures: int,
-        train_folder: str | Path = "paris_train_original",
-        **common: Any,
-    ) -> None:
+    def __init__(self, root: str | Path, *, validation_pictures: int, train_folder: str | Path, **common: Any) -> None:
         super().__init__(**common)
-        check_whole("validation_pictures", validation_pictures, 0)
+        check_whole(0, validation_pictures=validation_pictures)
         self.root, self.validation_pictures, self.train_folder = Path(root), validation_pictures, train_folder
 
     def find(self) -> Splits:
-        if not self.root.is_dir():
-            raise UserError(
-                f"Paris StreetView was expected in {self.root.absolute()} (paris_train_original/ and "
-                f"paris_eval/paris_eval_gt/; set data.root), which does not exist: {self.OBTAIN}; {WITHOUT}."
-            )
-        train, val = hold_out(pictures_under(self.root / self.train_folder), self.validation_pictures)
-        return Splits(train, val, pictures_under(self.root / "paris_eval" / "paris_eval_gt"))
-
-    def explain_empty(self, split: str, folder: Path) -> str:
-        return (
-            f"There are no pictures for the {split} split of Paris StreetView under {folder.absolute()}: "
-            f"{self.OBTAIN}; {WITHOUT}."
-        )
+        expect(self.root, "paris_train_original/ and paris_eval/paris_eval_gt/ of Paris StreetView", self.remedy)
+        training, testing = self.root / self.train_folder, self.root / "paris_eval" / "paris_eval_gt"
+        train, val = hold_out(PictureFiles(training, pictures_under(training)), self.validation_pictures)
+        return Splits(train, val, PictureFiles(testing, pictures_under(testing)))
 
 
 class ImageNet(PictureDataModule):
     """ImageNet as unpacked: `train/<wnid>/*` and `val/<wnid>/*`.
 
-    The test pictures are drawn from val by a hash of `test_seed` and the name: the training seed does not change
+    The test pictures are chosen from val by a hash of `test_seed` and the name: the training seed does not change
     them. Validation pictures are held out from train. Both folders are listed once; the lists are kept in the
     user's cache folder until a class folder changes.
 
     Args:
         root: the folder that holds train/ and val/.
-        test_seed: of the draw of test pictures.
+        test_seed: of the choice of test pictures.
         validation_pictures: training pictures held out for validation; at most a tenth of them.
         (the others as in `PictureDataModule`)
     """
 
-    OBTAIN = "register at https://image-net.org for ILSVRC 2012 and sort val into class folders as well"
+    remedy = f"register at https://image-net.org for ILSVRC 2012 and sort val into class folders as well; {WITHOUT}"
 
     def __init__(self, root: str | Path, *, test_seed: int, validation_pictures: int, **common: Any) -> None:
         super().__init__(**common)
-        check_whole("validation_pictures", validation_pictures, 0)
+        check_whole(0, validation_pictures=validation_pictures)
         self.root, self.test_seed, self.validation_pictures = Path(root), test_seed, validation_pictures
 
     def find(self) -> Splits:
-        if not self.root.is_dir():
-            raise UserError(
-                f"ImageNet was expected in {self.root.absolute()} (train/<wnid>/ and val/<wnid>/; set data.root), "
-                f"which does not exist: {self.OBTAIN}; {WITHOUT}."
-            )
-        train, val = hold_out(class_pictures(self.root / "train"), self.validation_pictures)
-        candidates = class_pictures(self.root / "val")
-        drawn = draw(candidates.names, self.test_pictures, f"test {self.test_seed}")
-        return Splits(train, val, Files(candidates.root, drawn))
-
-    def explain_empty(self, split: str, folder: Path) -> str:
-        return (
-            f"There are no pictures for the {split} split of ImageNet in class folders of {folder.absolute()}: "
-            f"{self.OBTAIN}; {WITHOUT}."
-        )
+        expect(self.root, "train/<wnid>/ and val/<wnid>/ of ImageNet", self.remedy)
+        training, testing = self.root / "train", self.root / "val"
+        train, val = hold_out(PictureFiles(training, class_pictures(training)), self.validation_pictures)
+        test = choose(class_pictures(testing), self.test_pictures, f"test {self.test_seed}")
+        return Splits(train, val, PictureFiles(testing, test))
 
 
 class Folder(PictureDataModule):
@@ -119,36 +94,29 @@ class Folder(PictureDataModule):
             raise UserError(
                 f"data.split is {list(self.split)}, but must be three parts (training, validation, test), sum 1."
             )
+        self.remedy = (
+            f"add pictures, or change data.pattern ({pattern!r}) or data.split ({list(self.split)}); {WITHOUT}"
+        )
 
     def find(self) -> Splits:
         for folder in (self.root, *(self.root / name for name in self.folders)):
-            if not folder.is_dir():
-                raise UserError(
-                    f"Pictures were expected in the folder {folder.absolute()}, which does not exist: set data.root "
-                    f"to any folder of your own pictures; {WITHOUT}."
-                )
+            expect(folder, "Pictures", f"any folder of pictures will do; {WITHOUT}")
         found = {
             (self.root / folder / name).relative_to(self.root).as_posix()
             for folder in self.folders
-            for name in pictures_under(self.root / folder, self.pattern).names
+            for name in pictures_under(self.root / folder, self.pattern)
         }
         splits: tuple[list[str], list[str], list[str]] = ([], [], [])
         training, validation, testing = self.split
         for name in sorted(found):
-            place = int(_digest(name)[:13], 16) / 16**13  # 52 bits: exact in a float, and below 1
+            place = int(digest(name)[:13], 16) / 16**13  # 52 bits: exact in a float, and below 1
             # Without test pictures, rounding must not leave a gap below 1 that sends a picture there.
             in_validation = place < training + validation or testing == 0
             splits[0 if place < training else 1 if in_validation else 2].append(name)
         if training + validation > 1 - 1e-6:  # 0.9 + 0.1 may round to just below 1, and no picture falls in that gap
             splits[1].extend(splits[2])
             splits[2].clear()
-        return Splits(*(Files(self.root, names) for names in splits))
-
-    def explain_empty(self, split: str, folder: Path) -> str:
-        return (
-            f"There are no pictures of the {split} split in {folder.absolute()} (data.pattern {self.pattern!r}, "
-            f"data.split {list(self.split)}): add pictures or change these settings; {WITHOUT}."
-        )
+        return Splits(*(PictureFiles(self.root, names) for names in splits))
 
 
 class Sample(PictureDataModule):
@@ -157,6 +125,7 @@ class Sample(PictureDataModule):
     The test pictures are textures, which a network trained on so little can be expected to continue.
     """
 
+    remedy = "reinstall scikit-image from its wheel, or use your own with data=folder data.root=FOLDER"
     TRAIN: ClassVar[list[str]] = [
         "astronaut.png",
         "chelsea.png",
@@ -179,24 +148,29 @@ class Sample(PictureDataModule):
         if missing:
             raise UserError(
                 f"The photographs of data=sample ship with scikit-image, but {root} lacks {', '.join(missing)}: "
-                "reinstall scikit-image from its wheel, or use your own with data=folder data.root=FOLDER."
+                f"{self.remedy}."
             )
-        return Splits(Files(root, self.TRAIN), Files(root, self.VAL), Files(root, self.TEST))
-
-    def explain_empty(self, split: str, folder: Path) -> str:
-        return f"The {split} split of data=sample is empty: set data.test_pictures to at least 1, or to null."
+        return Splits(*(PictureFiles(root, names) for names in (self.TRAIN, self.VAL, self.TEST)))
 
 
-def draw(names: Sequence[str], count: int | None, key: str) -> list[str]:
+def expect(folder: Path, content: str, remedy: str) -> None:
+    """Raises a UserError unless the folder exists that should hold this."""
+    if not folder.is_dir():
+        raise UserError(
+            f"{content} were expected in {folder.absolute()}, which does not exist: set data.root; {remedy}."
+        )
+
+
+def choose(names: Sequence[str], count: int | None, key: str) -> list[str]:
     """`count` of the names (None: all), sorted: those whose hash with the key comes first.
 
-    So most of a draw stays the same when names come or go.
+    So most of a choice stays the same when names come or go.
     """
-    return sorted(sorted(names, key=lambda name: _digest(f"{key} {name}"))[:count])
+    return sorted(sorted(names, key=lambda name: digest(f"{key} {name}"))[:count])
 
 
-def hold_out(files: Files, count: int) -> tuple[Files, Files]:
-    """Parts `files` in those to train on and those, `count` or at most a tenth, to validate on."""
-    held = set(draw(files.names, min(count, len(files.names) // 10), "validation"))
+def hold_out(files: PictureFiles, count: int) -> tuple[PictureFiles, PictureFiles]:
+    """Parts files into those to train on and those, `count` or at most a tenth, to validate on."""
+    held = set(choose(files.names, min(count, len(files.names) // 10), "validation"))
     rest = [name for name in files.names if name not in held]
-    return Files(files.root, rest), Files(files.root, sorted(held))
+    return PictureFiles(files.root, rest), PictureFiles(files.root, sorted(held))

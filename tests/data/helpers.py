@@ -19,7 +19,10 @@ COMMON = {
     "in_memory": False,
     "training_hole": partial(centre_square, fraction=0.5),
     "evaluation_hole": partial(centre_square, fraction=0.5),
+    "samples_per_epoch": None,
+    "test_pictures": None,
 }
+"""What all data modules take."""
 
 
 def make_pictures(folder: Path, names: list[str], side: int = 24) -> None:
@@ -43,7 +46,7 @@ class Recorder(pl.LightningModule):
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen = {"train": [], "val": [], "test": [], "predict": []}
+        self.seen = {"train": [], "val": [], "test": []}
 
     def training_step(self, batch, index):
         self.seen["train"].append(batch)
@@ -54,9 +57,6 @@ class Recorder(pl.LightningModule):
 
     def test_step(self, batch, index):
         self.seen["test"].append(batch)
-
-    def predict_step(self, batch, index):
-        self.seen["predict"].append(batch)
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.0)

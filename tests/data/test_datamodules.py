@@ -44,13 +44,19 @@ def imagenet(root, test_seed=0, validation_pictures=3, **changes):
     return ImageNet(root, test_seed=test_seed, validation_pictures=validation_pictures, **{**COMMON, **changes})
 
 
-def paris(root, validation_pictures=2, **changes):
-    return ParisStreetView(root, validation_pictures=validation_pictures, **{**COMMON, **changes})
+def paris(root, validation_pictures=2, train_folder="paris_train_original", **changes):
+    own = {"validation_pictures": validation_pictures, "train_folder": train_folder}
+    return ParisStreetView(root, **own, **{**COMMON, **changes})
 
 
 def names(data: PictureDataModule) -> dict[str, list[str]]:
     data.setup()
     return {split: pictures.names for split, pictures in data._splits.items()}
+
+
+def ids_of_the_test(data: PictureDataModule) -> list[str]:
+    data.setup()
+    return data._splits["test"].ids
 
 
 # Loaders
@@ -62,17 +68,15 @@ def test_batches_of_every_stage_have_their_shapes(root, tmp_path):
     model, run = Recorder(), trainer(tmp_path)
     run.fit(model, data)
     run.test(model, data, verbose=False)
-    run.predict(model, data)
     counts = {split: len(found) for split, found in names(data).items()}
-    for stage, side, size in (("train", 16, 4), ("val", 16, 4), ("test", 32, 1), ("predict", 32, 1)):
+    for stage, side, size in (("train", 16, 4), ("val", 16, 4), ("test", 32, 1)):
         first = model.seen[stage][0]
         assert set(first) == {"id", "picture", "mask"}
         assert first["picture"].shape == (size, 3, side, side)
         assert first["mask"].shape == (size, 1, side, side)
         assert len(first["id"]) == size
     assert sum(len(batch["id"]) for batch in model.seen["train"]) == -(-counts["train"] // 4) * 4
-    assert [batch["id"][0] for batch in model.seen["test"]] == data.test_ids
-    assert [batch["id"][0] for batch in model.seen["predict"]] == data.test_ids
+    assert [batch["id"][0] for batch in model.seen["test"]] == ids_of_the_test(data)
     assert (tmp_path / "test_pictures.txt").read_text().splitlines() == names(data)["test"]
 
 
@@ -95,7 +99,7 @@ def test_samples_per_epoch_and_test_pictures(root):
     make_pictures(root, [f"{n:02}.png" for n in range(30)])
     data = folder(root, samples_per_epoch=50, test_pictures=2)
     assert len(data.train_dataloader()) == 13
-    assert data.test_ids == folder(root).test_ids[:2]
+    assert ids_of_the_test(data) == ids_of_the_test(folder(root))[:2]
     assert len(data.test_dataloader()) == 2
 
 
@@ -200,12 +204,12 @@ def test_folder_finds_any_suffix_and_case_and_leaves_out_the_rest(root):
     (root / "deep" / "loop").symlink_to(root)
     make_pictures(root.parent / "elsewhere", ["e.png"])
     (root / "link").symlink_to(root.parent / "elsewhere")
-    assert pictures_under(root).names == ["a.JPG", "c.webp", "deep/er/b.jpeg", "link/e.png"]
+    assert pictures_under(root) == ["a.JPG", "c.webp", "deep/er/b.jpeg", "link/e.png"]
 
 
 def test_folder_pattern_and_a_split_that_is_all_test(root):
     make_pictures(root, ["real_1.png", "real_2.png", "published_1.png"], side=4)
-    assert folder(root, pattern="real_*.png", split=(0, 0, 1)).test_ids == ["real_1", "real_2"]
+    assert ids_of_the_test(folder(root, pattern="real_*.png", split=(0, 0, 1))) == ["real_1", "real_2"]
     assert names(folder(root, split=(1, 0, 0)))["test"] == []
     assert names(folder(root, split=(0.3, 0.7, 0)))["test"] == []
 
@@ -224,7 +228,7 @@ def test_paris_street_view_is_found_as_distributed(root):
     make_pictures(root, [*training, "paris_eval/paris_eval_gt/001_im.png", "paris_eval/paris_eval_gt/002_im.png"])
     data = paris(root)
     found = names(data)
-    assert data.test_ids == ["001_im", "002_im"]
+    assert ids_of_the_test(data) == ["001_im", "002_im"]
     assert (len(found["train"]), len(found["val"])) == (28, 2)
     assert not set(found["train"]) & set(found["val"])
     assert found["train"][0].startswith("paris_train_original/")
@@ -266,7 +270,7 @@ def test_imagenet_draws_its_test_pictures_from_val_with_a_seed_of_their_own(clas
     assert names(imagenet(classes, seed=99)) == found
     assert names(imagenet(classes, test_seed=1))["test"] != found["test"]
     assert len(names(imagenet(classes, test_pictures=None))["test"]) == 20
-    assert imagenet(classes).test_ids[0] == found["test"][0].removesuffix(".JPEG").replace("/", "__")
+    assert ids_of_the_test(imagenet(classes))[0] == found["test"][0].removesuffix(".JPEG").replace("/", "__")
 
 
 def test_imagenet_validates_on_held_out_training_pictures(classes):
@@ -331,9 +335,11 @@ def test_sample_says_which_photograph_the_wheel_lacks(monkeypatch):
         Sample(**COMMON).setup()
 
 
-def test_sample_without_test_pictures_is_one_sentence():
-    with pytest.raises(UserError, match=r"data\.test_pictures"):
-        Sample(**COMMON, test_pictures=0).test_dataloader()
+def test_a_number_that_is_too_small_is_one_sentence():
+    with pytest.raises(UserError, match=r"data\.test_pictures is 0, but must be a whole number of at least 1\.$"):
+        Sample(**COMMON | {"test_pictures": 0})
+    with pytest.raises(UserError, match=r"data\.test_size is 2, but must be a whole number of at least 8\.$"):
+        Sample(**COMMON | {"test_size": 2})  # no hole has room in its middle
 
 
 # What is missing
@@ -354,6 +360,14 @@ def test_a_missing_set_is_one_sentence(make, tmp_path):
 def test_an_empty_set_is_one_sentence(make, loader, root):
     with pytest.raises(UserError, match=r"no pictures .*data=sample works without it\.$"):
         getattr(make(root), loader)()
+
+
+def test_a_folder_can_be_listed_without_those_inside(root):
+    make_pictures(root, ["b.png", "a.PGM", "deep/c.png", ".hidden.png", "real_1.png"], side=4)
+    (root / "folder.png").mkdir()
+    assert pictures_under(root, recursive=False) == ["a.PGM", "b.png", "real_1.png"]
+    assert pictures_under(root, "real_*", recursive=False) == ["real_1.png"]
+    assert pictures_under(root / "absent") == []
 
 
 @pytest.mark.parametrize(("make", "closed"), [(paris, "paris_train_original"), (imagenet, "train/n1"), (folder, "a")])
@@ -396,11 +410,11 @@ def test_every_config_builds_its_data_set_and_names_every_setting(name):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
 def test_the_real_samples_are_found():
-    assert len(paris(SHARED / "paris_streetview_sample").test_ids) == 14
+    assert len(ids_of_the_test(paris(SHARED / "paris_streetview_sample"))) == 14
     found = names(imagenet(SHARED / "imagenet_sample", validation_pictures=1000, test_pictures=200))
     assert {split: len(list_) for split, list_ in found.items()} == {"train": 810, "val": 90, "test": 100}
     data = folder(SHARED / "authors_examples", pattern="real_*.png", split=(0, 0, 1), test_size=512)
-    assert data.test_ids == [f"real_{n:04}" for n in (13, 18, 19, 22, 23, 25, 29, 32)]
+    assert ids_of_the_test(data) == [f"real_{n:04}" for n in (13, 18, 19, 22, 23, 25, 29, 32)]
     assert next(iter(data.test_dataloader()))["picture"].shape == (1, 3, 512, 512)
 
 
@@ -409,6 +423,6 @@ def test_folder_searches_only_the_folders_named(tmp_path):
     for name in ("a/x.png", "a/deep/y.png", "b/z.png", "c/w.png"):
         write_picture(torch.rand(3, 8, 8), tmp_path / name)
     data = folder(tmp_path, folders=("a", "a/deep", "b"), split=(0, 0, 1))
-    assert data.test_ids == ["a__deep__y", "a__x", "b__z"]
+    assert ids_of_the_test(data) == ["a__deep__y", "a__x", "b__z"]
     with pytest.raises(UserError, match=r"missing, which does not exist"):
         folder(tmp_path, folders=("a", "missing")).setup()

@@ -42,13 +42,13 @@ def test_a_hole_is_binary_never_empty_and_inside_the_middle_half(hole, height, w
     [(random_blocks, {"blocks": 30, "side": (0.3, 0.5)}), (free_form, {"strokes": 5, "width": (0.1, 0.5)})],
 )
 def test_the_widest_holes_of_any_size_are_within_the_middle_half_at_128(hole, settings):
-    for height in range(64, 700, 13):
+    for height in range(64, 700, 37):
         mask = hole((height, 764 - height), hole_generator(height), **settings)
         assert not reaches_outside(mask), height
 
 
 def test_the_largest_square_of_any_size_reaches_as_far_as_it_may():
-    for height in range(64, 700, 11):
+    for height in range(64, 700, 21):
         mask = centre_square((height, 764 - height), torch.Generator())
         assert not reaches_outside(mask), height
         rows, columns = mask[0].amax(1).nonzero(), mask[0].amax(0).nonzero()
@@ -59,16 +59,16 @@ def test_the_largest_square_of_any_size_reaches_as_far_as_it_may():
 
 
 def test_random_blocks_at_250():
-    """Before margins were rounded up, 27 of these stopped an evaluation at this size."""
-    assert not any(reaches_outside(random_blocks((250, 250), hole_generator(seed))) for seed in range(200))
+    """Before margins were rounded up, one in seven stopped an evaluation at this size."""
+    assert not any(reaches_outside(random_blocks((250, 250), hole_generator(seed))) for seed in range(40))
 
 
 @pytest.mark.parametrize(
     ("hole", "expected"),
-    [(random_blocks, "a6aa9fa56aa87a5f"), (free_form, "d2628685c81777ac"), (mixed, "bdfd9c6c4895270d")],
+    [(random_blocks, "25df91793d1b66fe"), (free_form, "463927c7cace3da4"), (mixed, "2ccd15ebd7aae0d8")],
 )
 def test_a_seed_s_hole_stays_what_it_was(hole, expected):
-    drawn = [hole((n, n), hole_generator("golden", seed)).flatten() for n in (128, 256, 512) for seed in range(12)]
+    drawn = [hole((n, n), hole_generator("golden", seed)).flatten() for n in (128, 256, 512) for seed in range(3)]
     assert hashlib.sha256(torch.cat(drawn).bool().numpy().tobytes()).hexdigest()[:16] == expected
 
 
