@@ -1,4 +1,4 @@
-"""Holes. A mask is 1 in the hole and 0 elsewhere.
+"""Draws holes, as masks that are 1 in the hole and 0 elsewhere.
 
 Every function maps a size and a random generator to a mask, so that one seed always gives the same hole. The
 content network sees pictures at 128 x 128 and predicts their middle half, so every hole lies inside the rows and
@@ -19,7 +19,7 @@ Hole = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "1 height widt
 
 
 def hole_generator(*keys: int | str) -> torch.Generator:
-    """A generator that depends on all keys and nothing else: the same in every process and on every machine.
+    """Makes a generator that depends on all keys and nothing else: the same in every process and on every machine.
 
     Keys are hashed together, so neighbouring ones (epochs 1 and 2, ranks 0 and 1) give unrelated numbers.
     `1` and `"1"` differ.
@@ -29,14 +29,14 @@ def hole_generator(*keys: int | str) -> torch.Generator:
 
 
 def least_margin(side: int) -> int:
-    """Pixels that a hole keeps from either end of a side: a quarter, rounded up.
+    """How many pixels a hole keeps from either end of a side: a quarter, rounded up.
 
-    Resized to 128 pixels, a pixel that straddles the border of the middle half would belong to both sides of it.
+    A pixel that straddles the border of the middle half would, resized to 128 pixels, lie on both sides of it.
     """
     return -(-side // 4)
 
 
-def central(mask: Float[Tensor, "1 height width"]) -> Float[Tensor, "1 central_height central_width"]:
+def hole_area(mask: Float[Tensor, "1 height width"]) -> Float[Tensor, "1 area_height area_width"]:
     """The part of a mask in which a hole may lie (a view)."""
     top, left = map(least_margin, mask.shape[1:])
     return mask[:, top : mask.shape[1] - top, left : mask.shape[2] - left]
@@ -78,7 +78,7 @@ def random_blocks(
     _check_count("random_blocks", "blocks", blocks)
     _check_range("random_blocks", "side", side)
     mask = torch.zeros(1, *size)
-    inside = central(mask)
+    inside = hole_area(mask)
     for _ in range(_integer(1, blocks, generator)):
         cut = []
         for whole, limit in zip(size, inside.shape[1:], strict=True):
@@ -110,7 +110,7 @@ def free_form(
     _check_count("free_form", "vertices", vertices, least=2)
     _check_range("free_form", "width", width)
     mask = torch.zeros(1, *size)
-    inside = central(mask)
+    inside = hole_area(mask)
     last = torch.tensor(inside.shape[1:]) - 1
     pixels = torch.stack(torch.meshgrid(*(torch.arange(n + 1.0) for n in last.tolist()), indexing="ij"), dim=-1)
     for _ in range(_integer(1, strokes, generator)):

@@ -22,9 +22,9 @@ from inpaint.imaging.reading import read_pixels, write_picture
 
 
 def resize_one(name: str, source: Path, target: Path, side: int) -> str | None:
-    """Writes a copy of a picture whose shorter side has `side` pixels; if it has no more, the same file.
+    """Writes a copy of a picture with `side` pixels on the shorter side; one that has no more is copied as it is.
 
-    One that is there already is left alone. Returns what went wrong, if anything did.
+    A copy that is there already is left alone. Returns what went wrong, if anything did.
     """
     if (target / name).exists():
         return None
@@ -56,15 +56,14 @@ def resize_folder(
 ) -> None:
     """Copies a folder of pictures, larger ones made smaller; the same command goes on with a copy that was begun."""
     try:
+        if target.resolve().is_relative_to(source.resolve()):
+            raise UserError(f"{target} lies inside {source}: give another place for the copy.")
         names = pictures_under(source)
-        wrong = f"There are no pictures in {source}." if not names else None
+        if not names:
+            raise UserError(f"There are no pictures in {source}.")
     except UserError as error:
-        wrong = str(error)
-    if target.resolve().is_relative_to(source.resolve()):
-        wrong = f"{target} lies inside {source}: give another place for the copy."
-    if wrong:
-        print("error:", wrong, file=sys.stderr)
-        raise typer.Exit(2)
+        print("error:", error, file=sys.stderr)
+        raise typer.Exit(2) from None
     one = partial(resize_one, source=source, target=target, side=side)
     with ProcessPoolExecutor(workers, initializer=prepare_worker) as pool:
         try:

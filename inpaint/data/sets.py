@@ -31,7 +31,8 @@ class ParisStreetView(PictureDataModule):
     def __init__(self, root: str | Path, *, validation_pictures: int, train_folder: str | Path, **common: Any) -> None:
         super().__init__(**common)
         check_whole(0, validation_pictures=validation_pictures)
-        self.root, self.validation_pictures, self.train_folder = Path(root), validation_pictures, train_folder
+        self.root, self.train_folder = Path(root).expanduser(), Path(train_folder).expanduser()
+        self.validation_pictures = validation_pictures
 
     def find(self) -> Splits:
         expect(self.root, "paris_train_original/ and paris_eval/paris_eval_gt/ of Paris StreetView", self.remedy)
@@ -59,7 +60,7 @@ class ImageNet(PictureDataModule):
     def __init__(self, root: str | Path, *, test_seed: int, validation_pictures: int, **common: Any) -> None:
         super().__init__(**common)
         check_whole(0, validation_pictures=validation_pictures)
-        self.root, self.test_seed, self.validation_pictures = Path(root), test_seed, validation_pictures
+        self.root, self.test_seed, self.validation_pictures = Path(root).expanduser(), test_seed, validation_pictures
 
     def find(self) -> Splits:
         expect(self.root, "train/<wnid>/ and val/<wnid>/ of ImageNet", self.remedy)
@@ -89,7 +90,8 @@ class Folder(PictureDataModule):
         self, root: str | Path, *, folders: Sequence[str], pattern: str, split: Sequence[float], **common: Any
     ) -> None:
         super().__init__(**common)
-        self.root, self.folders, self.pattern, self.split = Path(root), tuple(folders), pattern, tuple(split)
+        self.root, self.folders = Path(root).expanduser(), tuple(folders)  # no shell expands data.root=~/pictures
+        self.pattern, self.split = pattern, tuple(split)
         if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
             raise UserError(
                 f"data.split is {list(self.split)}, but must be three parts (training, validation, test), sum 1."

@@ -70,7 +70,7 @@ def _one_sentence(path: str | Path) -> Iterator[None]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as upright 8-bit RGB: EXIF rotation applied, 16 bits scaled to 8, white where clear."""
+    """Turns any Pillow image into upright 8-bit RGB: EXIF rotation applied, 16 bits scaled to 8, white where clear."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":  # Pillow's own conversion would clip at 255
         values = np.asarray(image).astype(np.float64)
@@ -82,12 +82,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> Float[Tensor, "3 height width"]:
-    """An RGB Pillow image as a picture in [0, 1]."""
+    """Turns an RGB Pillow image into a picture in [0, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous() / 255
 
 
 def read_pixels(path: str | Path, enough: float | None = None) -> UInt8[Tensor, "3 height width"]:
-    """The picture in a file, upright, as 8-bit RGB, whatever the file holds (grey, palette, CMYK, 16-bit, alpha).
+    """Reads a file as upright 8-bit RGB, whatever it holds (grey, palette, CMYK, 16-bit, alpha).
 
     Args:
         enough: pixels of the shorter side that will do, where speed counts more than the last bits: a JPEG is then
@@ -105,9 +105,9 @@ def read_pixels(path: str | Path, enough: float | None = None) -> UInt8[Tensor, 
 
 
 def _read_jpeg(path: Path, enough: float | None) -> UInt8[Tensor, "3 height width"] | None:
-    """A plain JPEG's pixels, in two thirds of Pillow's time or less; None for any other file, and for a damaged one.
+    """Reads a plain JPEG in two thirds of Pillow's time or less; None for any other file, and for a damaged one.
 
-    Plain means grey or RGB, upright, and of a size that Pillow reads. All of the pixels are the same as Pillow's.
+    Plain means grey or RGB, upright, and of a size that Pillow reads. Without `enough` the pixels are Pillow's.
     """
     data = path.read_bytes()
     if not data.startswith(b"\xff\xd8"):
@@ -130,7 +130,7 @@ def _read_jpeg(path: Path, enough: float | None) -> UInt8[Tensor, "3 height widt
 
 
 def read_picture(path: str | Path) -> Float[Tensor, "3 height width"]:
-    """The same in [0, 1]. Raises as `read_pixels` does."""
+    """Reads a file as `read_pixels` does, as a picture in [0, 1]."""
     return read_pixels(path).contiguous() / 255
 
 

@@ -385,6 +385,13 @@ def test_a_folder_that_may_not_be_listed_is_named(make, closed, root, monkeypatc
         make(root).setup()
 
 
+@pytest.mark.parametrize("make", [paris, imagenet, folder])
+def test_a_root_in_the_home_folder_is_found(make, tmp_path, monkeypatch):
+    """No shell expands the tilde of data.root=~/pictures."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert make("~/pictures").root == tmp_path / "pictures"
+
+
 # Configuration
 
 
