@@ -1,6 +1,7 @@
 """Reads a photo file with all that it holds, and writes the filled one so that only the filled pixels differ."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from inpaint.imaging.reading import opened
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.exif import upright
 from inpaint.photo.photo import Photo, from_tensor, to_8_bit
-from inpaint.photo.png import encode_png, png_chunks, read_deep
+from inpaint.photo.png import encode_png, png_chunks, raw_profile, read_deep
 
 FORMATS = {
     ".jpg": "JPEG",
@@ -33,6 +34,8 @@ KEEPS = {
     "BMP": {"L", "RGB", "RGBA"},
 }
 DESCRIPTIVE = {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}  # of TIFF's tags; others lay out
+
+XMP_TAG = 700  # of TIFF
 
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -86,6 +89,9 @@ def converted(image: Image.Image, mode: str) -> Image.Image:
 def described(image: Image.Image, path: str | Path, pixels: np.ndarray, mode: str) -> Photo:
     """The pixels with all that the image says beside them."""
     info = {key: image.info[key] for key in ("icc_profile", "xmp", "dpi", "comment") if image.info.get(key)}
+    if "xmp" not in info and (text := image.info.get("Raw profile type xmp")):
+        with suppress(ValueError):
+            info["xmp"] = raw_profile(text)
     jpeg: dict[str, Any] = {}
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         jpeg = {"qtables": image.quantization}  # not "progressive": Pillow cannot write large ones of high quality
@@ -167,7 +173,11 @@ def write_photo(photo: Photo, path: Path) -> None:
         elif kind == "WEBP":
             options |= {"lossless": True, "exact": True}
         elif kind == "TIFF":
-            options["compression"] = "tiff_adobe_deflate"
+            tags = Image.Exif()
+            tags.load(photo.exif)
+            if packet := options.pop("xmp", None):
+                tags[XMP_TAG] = packet
+            options |= {"compression": "tiff_adobe_deflate", "exif": tags}
         image.save(beside, format=kind, **options)
 
 

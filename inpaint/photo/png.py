@@ -1,5 +1,6 @@
 """PNG files of 16 bits, which Pillow reads and writes with at most 8 bits of colour."""
 
+import re
 import struct
 import sys
 import zlib
@@ -10,8 +11,12 @@ import numpy as np
 
 from inpaint.imaging.reading import opened
 from inpaint.photo.photo import Photo
+from inpaint.photo.xmp import PICTURE_IN_BASE64
 
-KEPT_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"tEXt", b"zTXt", b"iTXt", b"tIME"}
+TEXT_CHUNKS = {b"tEXt", b"zTXt", b"iTXt"}
+KEPT_CHUNKS = TEXT_CHUNKS | {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"tIME"}
+XMP_KEYWORD = b"XML:com.adobe.xmp"
+PHOTOSHOP_THUMBNAIL = re.compile(rb"8BIM\x04[\x09\x0c]|\x1c\x02\xca")  # image resources 1033 and 1036; IPTC's 2:202
 PNG_COLOURS = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}
 
 
@@ -36,18 +41,44 @@ def read_deep(path: str | Path, layout: str, max_pixels: int) -> tuple[np.ndarra
 
 
 def png_chunks(path: str | Path) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG worth keeping (`KEPT_CHUNKS`), but EXIF in text, which would be out of date."""
+    """The chunks of a PNG worth keeping (`KEPT_CHUNKS`), but XMP, EXIF in text, and text that holds a picture."""
     with Path(path).open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">L4s", head)
             if kind in KEPT_CHUNKS:
                 data = file.read(length)
-                if not data.lower().startswith((b"raw profile type exif", b"raw profile type app1")):
+                if kind not in TEXT_CHUNKS or text_is_kept(kind, data):
                     yield kind, data
                 file.seek(4, 1)
             else:
                 file.seek(length + 4, 1)
+
+
+def text_is_kept(kind: bytes, data: bytes) -> bool:
+    """Whether a chunk of text stays valid: XMP and EXIF are written anew, and a thumbnail shows what was removed."""
+    keyword, _, rest = data.partition(b"\0")
+    name = keyword.lower()
+    if name in (XMP_KEYWORD.lower(), *(b"raw profile type " + kind for kind in (b"exif", b"app1", b"xmp"))):
+        return False
+    try:
+        packed = rest[:1] == b"\1" if kind == b"iTXt" else kind == b"zTXt"
+        text = rest[2:].split(b"\0", 2)[2] if kind == b"iTXt" else rest[1:] if packed else rest
+        text = zlib.decompress(text) if packed else text
+        if name.startswith(b"raw profile type"):
+            return not PHOTOSHOP_THUMBNAIL.search(raw_profile(text.decode("ascii")))
+    except (IndexError, ValueError, zlib.error):  # whatever it is, nobody can read it
+        return False
+    return b"thumbnail" not in name and not PICTURE_IN_BASE64.match(text.decode("latin-1"))
+
+
+def raw_profile(text: str) -> bytes:
+    """What ImageMagick keeps in a text called "Raw profile type": a name, a length, then all bytes in hexadecimal.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return bytes.fromhex("".join(text.split()[2:]))
 
 
 def encode_png(photo: Photo) -> bytes:
@@ -63,8 +94,8 @@ def encode_png(photo: Photo) -> bytes:
         if "dpi" in photo.info:
             per_metre = [round(float(dots) / 0.0254) for dots in photo.info["dpi"]]
             chunks.append((b"pHYs", struct.pack(">LLB", *per_metre, 1)))
-        if "xmp" in photo.info:
-            chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + photo.info["xmp"]))
+    if "xmp" in photo.info:
+        chunks.append((b"iTXt", XMP_KEYWORD + bytes(5) + photo.info["xmp"]))
     if photo.exif:
         chunks.append((b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
     chunks += [(b"IDAT", compressed(photo.pixels)), (b"IEND", b"")]

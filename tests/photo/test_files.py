@@ -1,6 +1,10 @@
+import base64
 import io
+import re
 import struct
 import zlib
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from inpaint.photo.files import check_keeps, check_target, read_photo, target_fo
 from inpaint.photo.masks import array_mask, boxes_mask, marks, read_mask
 from inpaint.photo.photo import Photo, blend, from_rgb, to_rgb
 from inpaint.photo.png import encode_png
+from inpaint.photo.xmp import clean_xmp
 
 SIZE = (19, 23)  # height, width
 
@@ -119,13 +124,155 @@ def test_exif_loses_its_thumbnail_and_nothing_else():
     assert len(after) == len(before)
     assert clean_exif(after) == (after, 1)
     assert clean_exif(exif(1)) == (exif(1), 1)
-    assert clean_exif(b"") == (b"", 1)
+    assert clean_exif(b"") == (b"", None)
     assert clean_exif(b"Exif\0\0nonsense")[0] == b""
     for cut in range(len(before)):
         clean_exif(before[:cut])  # raises nothing
 
 
+def jpeg(**options) -> bytes:
+    buffer = io.BytesIO()
+    image("RGB").save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def test_exif_loses_previews_in_cameras_notes_and_thumbnails_in_strips():
+    """A preview that holds a thumbnail of its own; and two strips of raw pixels, whose offsets stand elsewhere."""
+    note = b"NOTE" + jpeg(exif=exif(1, jpeg()), progressive=True) + b"behind"
+    head = b"MM\0\x2a" + struct.pack(">LH", 8, 1) + struct.pack(">HHLL", 0x927C, 7, len(note), 200)
+    second = struct.pack(">H", 2) + struct.pack(">HHLL", 0x0111, 4, 2, 100) + struct.pack(">HHLHH", 0x0117, 3, 2, 6, 7)
+    before = (head + struct.pack(">L", 26) + second + bytes(4)).ljust(100) + struct.pack(">LL", 120, 130)
+    before = (before.ljust(120) + b"strip1".ljust(10) + b"strip 2".ljust(10)).ljust(200) + note
+    after, _ = clean_exif(before)
+    assert len(after) == len(b"Exif\0\0" + before)
+    assert b"strip" not in after
+    assert b"\xff\xd8" not in after
+    assert b"NOTE" + bytes(len(note) - 10) + b"behind" in after
+    for cut in range(0, len(before), 7):
+        clean_exif(before[:cut])  # raises nothing
+
+
+def xmp(attributes: str = "", elements: str = "") -> bytes:
+    """A packet as programs write it, with a title and what is given."""
+    spaces = "".join(
+        f' xmlns:{name}="http://ns.{uri}"'
+        for name, uri in {
+            "tiff": "adobe.com/tiff/1.0/",
+            "xmp": "adobe.com/xap/1.0/",
+            "xmpGImg": "adobe.com/xap/1.0/g/img/",
+            "exif": "adobe.com/exif/1.0/",
+            "xmpNote": "adobe.com/xmp/note/",
+            "GImage": "google.com/photos/1.0/image/",
+            "GPano": "google.com/photos/1.0/panorama/",
+        }.items()
+    )
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+        f'{spaces} xmp:Label="a \u00fcber &amp; out" GPano:UsePanoramaViewer="True" {attributes}>'
+        f"<!-- kept -->{elements}</rdf:Description></rdf:RDF></x:xmpmeta>\n   \n<?xpacket end='w'?>"
+    ).encode()
+
+
+PICTURE = base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(range(200))).decode()
+THUMBNAILS = (
+    '<xmp:Thumbnails><rdf:Alt><rdf:li rdf:parseType="Resource"><xmpGImg:width>9</xmpGImg:width>'
+    f"<xmpGImg:image>{PICTURE}</xmpGImg:image></rdf:li></rdf:Alt></xmp:Thumbnails>"
+)
+
+
+def test_xmp_without_anything_stale_keeps_every_byte():
+    assert clean_xmp(xmp()) == (xmp(), None)
+    assert clean_xmp(xmp('tiff:Orientation="1"')) == (xmp('tiff:Orientation="1"'), 1)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "elements"),
+    [
+        ("", THUMBNAILS),
+        ("", f"<exif:Thumbnail><rdf:Bag><rdf:li>\n{PICTURE}</rdf:li></rdf:Bag></exif:Thumbnail>"),
+        ("", f"<exif:anything>\n {PICTURE}</exif:anything>"),
+        (f'GImage:Mime="image/jpeg" GImage:Data="{PICTURE}"', ""),
+        (f'xmp:Other="{PICTURE}"', f"<exif:other><![CDATA[{PICTURE}]]></exif:other>"),
+        ('xmpNote:HasExtendedXMP="00112233445566778899AABBCCDDEEFF"', ""),
+    ],
+)
+@pytest.mark.parametrize("orientation", ['tiff:Orientation="6"', "<tiff:Orientation> 6 </tiff:Orientation>"])
+def test_xmp_loses_pictures_and_its_orientation_and_nothing_else(attributes, elements, orientation):
+    inside = orientation.startswith("<")
+    packet = xmp(f"{attributes} " + ("" if inside else orientation), elements + (orientation if inside else ""))
+    cleaned, told = clean_xmp(packet)
+    text = cleaned.decode()
+    assert told == 6
+    assert PICTURE[:20] not in text
+    assert all(word not in text for word in ("Thumbnail", "HasExtended", "GImage:Mime"))
+    assert re.findall(r"(?<!/)tiff:Orientation[>=]\"?(.)", text) == ["1"]
+    assert 'xmp:Label="a \u00fcber &amp; out" GPano:UsePanoramaViewer="True"' in text
+    assert "<!-- kept -->" in text
+    assert text.startswith('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>')
+    assert text.endswith("<?xpacket end='w'?>")
+    assert clean_xmp(cleaned) == (cleaned, 1)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"no XML",
+        b"",
+        xmp(elements=THUMBNAILS)[:-100],
+        xmp(elements="<unknown:Thumbnails/>"),
+        b'<!DOCTYPE x [<!ENTITY e "x">]><x>&e;</x>',
+        b"<x>" * 20000 + b"</x>" * 20000,
+    ],
+)
+def test_xmp_that_makes_no_sense_is_left_out(packet):
+    assert clean_xmp(packet) == (b"", None)
+
+
+@pytest.mark.parametrize("source", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp"])
+def test_no_format_hands_on_stale_xmp(tmp_path, source, target):
+    """Without EXIF that says how it lies, XMP turns the photo; then both say that it is upright."""
+    packet = xmp('tiff:Orientation="6"', THUMBNAILS)
+    if source == ".png":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", packet.decode(), zip=True)
+        image("RGB").save(tmp_path / "p.png", pnginfo=text)
+    else:
+        tags = Image.Exif()
+        tags[700] = packet
+        more = {"exif": tags} if source == ".tif" else {"xmp": packet, "lossless": True}
+        image("RGB").save(tmp_path / f"p{source}", **more)
+    with Image.open(tmp_path / f"p{source}") as file:
+        expected = np.array(ImageOps.exif_transpose(file))
+    photo = read_photo(tmp_path / f"p{source}")
+    assert np.array_equal(photo.pixels, expected)
+    write_photo(photo, tmp_path / f"q{target}")
+    with Image.open(tmp_path / f"q{target}") as file:
+        file.load()
+        written = file.info["xmp"]
+        assert np.array(ImageOps.exif_transpose(file)).shape == expected.shape
+    assert b"Thumbnails" not in written
+    assert b'tiff:Orientation="6"' not in written
+    assert b"GPano" in written
+    assert PICTURE[:20].encode() not in (tmp_path / f"q{target}").read_bytes()
+
+
+STALE_XMP = Path(__file__).parents[3] / "shared" / "cases" / "stale-xmp"
+
+
+@pytest.mark.parametrize("name", ["both_orient.jpg", "motion.jpg"])
+@pytest.mark.skipif(not STALE_XMP.is_dir(), reason="needs ../shared/cases/stale-xmp")
+def test_a_phones_xmp_agrees_with_what_is_written(tmp_path, name):
+    write_photo(read_photo(STALE_XMP / name), tmp_path / "q.jpg")
+    with Image.open(tmp_path / "q.jpg") as file:
+        assert b'tiff:Orientation="6"' not in file.info["xmp"]
+        assert all(word not in file.info["xmp"] for word in (b"MotionPhoto=", b"GainMap", b"Item:Length", b"hdrgm:V"))
+
+
+@cache
 def profile() -> bytes:
+    """Made once, for it holds the time."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -150,16 +297,25 @@ def test_a_tiff_with_another_layout_keeps_what_describes_it(tmp_path):
         assert file.info["dpi"] == (300, 300)
 
 
-def test_png_keeps_its_text_and_gamma_but_no_stale_exif_text(tmp_path):
+def test_png_keeps_its_text_and_gamma_but_none_that_is_stale_or_a_picture(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_text("Title", "a walk")
     text.add_text("Raw profile type exif", "old")
+    text.add_text("Raw profile type xmp", f"\nxmp\n  9\n{xmp(elements=THUMBNAILS).hex()}\n", zip=True)
+    for kind, resource in (("8bim", b"8BIM\x04\x0c\0\0a thumbnail"), ("iptc", b"8BIM\x04\x04\0\0a caption")):
+        text.add_text(f"Raw profile type {kind}", f"\n{kind}\n  9\n{resource.hex()}\n", zip=True)
+    text.add_text("preview", PICTURE)
+    text.add_text("Thumbnail", "some other format", zip=True)
+    text.add_itxt("Overview", PICTURE, zip=True)
     text.add(b"gAMA", struct.pack(">L", 45455))
     image("RGB").save(tmp_path / "p.png", pnginfo=text, dpi=(300, 300))
     write_photo(read_photo(tmp_path / "p.png"), tmp_path / "q.png")
     with Image.open(tmp_path / "q.png") as file:
         file.load()
-        assert file.text == {"Title": "a walk"}
+        assert file.text.keys() == {"Title", "Raw profile type iptc", "XML:com.adobe.xmp"}
+        assert file.text["Title"] == "a walk"
+        assert b"xmp:Label" in file.info["xmp"]
+        assert b"Thumbnails" not in file.info["xmp"]
         assert file.info["gamma"] == pytest.approx(0.45455)
         assert file.info["dpi"] == pytest.approx((300, 300), abs=0.1)
 
