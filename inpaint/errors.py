@@ -1,5 +1,7 @@
 """What went wrong because of what the user gave, in one sentence; and what ends a run from outside."""
 
+INTERRUPTED = 130  # the exit code that shells report for Ctrl-C
+
 
 class UserError(Exception):
     """A user's mistake: the message says what was wrong, where, and what to do. Commands end with exit code 2."""

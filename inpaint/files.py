@@ -1,10 +1,12 @@
-"""Files: written whole or not at all, weights read without running anything, and where the configuration lies."""
+"""Writes files whole or not at all, reads weights without running anything, and knows where the configuration lies."""
 
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ UNSAFE = "it is damaged, or holds more than tensors and plain values, which coul
 
 
 def read_weights(path: Path) -> Any:
-    """What a .safetensors file holds, or any other if it was written by `torch.save`: tensors and plain values alone.
+    """Reads what a .safetensors file holds, or one written by `torch.save`: tensors and plain values alone.
 
     Raises:
         UserError: the file is damaged, is of another kind, or holds more than that.
@@ -39,19 +41,22 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # in
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it on success and removed on failure: no half-written files.
+    """Gives a temporary path, renamed to `path` on success and removed on failure: no half-written files.
+
+    A file that is replaced hands on its mode; a new one has the usual one. The folder is made where it is missing.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written to.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        os.replace(beside, path)
+        # in a hidden folder of its own: there the longest name that can be written fits as well
+        with TemporaryDirectory(suffix=".part", prefix=".", dir=path.parent, ignore_cleanup_errors=True) as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            if path.exists():
+                shutil.copymode(path, temporary)
+            os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path} could not be written: {error.strerror or error}.") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)

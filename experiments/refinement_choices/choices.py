@@ -18,6 +18,7 @@ from torch import Tensor
 
 from experiments.examples import Mask, Picture, authors_case, near_the_hole
 from inpaint.content.weights import STARTER
+from inpaint.errors import INTERRUPTED
 from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
 from inpaint.files import atomic
@@ -29,7 +30,6 @@ from inpaint.vgg import VGG, load_vgg
 
 HERE = Path(__file__).parent
 SHOWN = 4  # pictures in a comparison
-INTERRUPTED = 130  # what shells report for Ctrl-C
 GROUPS: dict[str, dict[str, Settings]] = {
     "alpha": {f"alpha {a:g}": preset(alpha=a) for a in (0, 0.02, 1, 5)},
     "beta": {f"beta {b:g}": preset(beta=b) for b in (0, 0.1)},

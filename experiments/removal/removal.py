@@ -27,8 +27,9 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from inpaint.classical.filling import LOADERS, Filler
-from inpaint.errors import UserError
+from inpaint.errors import INTERRUPTED, UserError
 from inpaint.files import atomic
+from inpaint.runs.provenance import peak_memory
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -38,7 +39,6 @@ ENLARGED = 8  # pixels by which every mask is: what `python -m inpaint.fill` doe
 TIME_LIMIT = 1800  # seconds, of one method for one photograph
 TILE = 512  # pixels: the longer side of each picture in a side-by-side one
 JPEG_BYTES = 280_000
-INTERRUPTED = 130  # what shells report for Ctrl-C
 
 Result = dict[str, float]
 
@@ -148,27 +148,15 @@ def enlarge(mask: np.ndarray, by: int) -> np.ndarray:
 # one method, in a process of its own
 
 
-def peak_memory() -> float:
-    """The most main memory that this process held so far, in MiB."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux hands ru_maxrss on to started programs: a small one would show what we hold
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**10
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def measure(name: str, folder: Path, key: str) -> None:
     """Fills `folder`'s photograph; writes the picture and then, as the sign that it is finished, the measurements."""
     fill = METHODS[name].load()
-    imports = peak_memory()
+    imports = peak_memory() or 0
     photo, mask = np.array(Image.open(folder / "input.png")), np.array(Image.open(folder / "mask.png")) > 0
     began = time.perf_counter()
     filled = fill(photo, mask)
     seconds = time.perf_counter() - began
-    result = {"key": key, "seconds": seconds, "memory": peak_memory() - imports}
+    result = {"key": key, "seconds": seconds, "memory": ((peak_memory() or 0) - imports) / 2**20}
     with atomic(folder / f"{name}.png") as path:
         Image.fromarray(filled).save(path)
     with atomic(folder / f"{name}.json") as path:

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from inpaint.errors import UserError
+from inpaint.errors import INTERRUPTED, UserError
 from inpaint.fill.jobs import LISTS, Options, check_engine, folder_jobs, list_jobs, parse_box, single_job
 from inpaint.fill.report import check_report, write_report
-from inpaint.fill.run import INTERRUPTED, one_by_one, run_many, run_single
+from inpaint.fill.run import one_by_one, run_many, run_single
 from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from inpaint.errors import UserError, first_line
+from inpaint.errors import INTERRUPTED, UserError, first_line
 from inpaint.fill.jobs import Entry, Job, Options, Outcomes, Progress
 from inpaint.fill.report import bar, duration, kind_of, say, told, unrefined
 
@@ -70,7 +70,6 @@ def run_job(inpainter: Any, job: Job, options: Options, progress: Progress) -> E
     }
 
 
-INTERRUPTED = 130  # what shells report for Ctrl-C
 Shown = Callable[..., None]  # told the photos that are done, a float, and the name of the one at hand if it is another
 
 
