@@ -32,16 +32,13 @@ def run_job(inpainter: Any, job: Job, options: Options, progress: Progress) -> E
         UserError: photo or mask cannot be read, nothing or everything is marked, the result cannot be written.
     """
     from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
-    from inpaint.photo.masks import boxes_mask, checked_mask, read_mask
+    from inpaint.photo.masks import as_mask
 
     check_target(job.target, options.overwrite)
     began = time.perf_counter()
     photo = read_photo(job.photo, inpainter.max_pixels)
     check_keeps(photo, job.target)
-    marked = boxes_mask(options.boxes, photo.size)
-    if job.mask is not None:
-        marked |= read_mask(job.mask, photo.size, options.invert, inpainter.max_pixels)
-    checked_mask(marked, photo.size, "What is marked")
+    marked = as_mask(job.mask, photo.size, options.invert, inpainter.max_pixels, options.boxes)
     read = time.perf_counter()
     filled, holes = inpainter.fill_photo(
         photo,

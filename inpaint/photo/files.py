@@ -14,7 +14,7 @@ from inpaint.files import atomic
 from inpaint.imaging.reading import opened
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.exif import upright
-from inpaint.photo.photo import Photo, from_tensor, to_8_bit
+from inpaint.photo.photo import Photo, array_from_tensor, to_8_bit
 from inpaint.photo.png import encode_png, png_chunks, raw_profile, read_deep
 
 FORMATS = {
@@ -36,10 +36,12 @@ KEEPS = {
 DESCRIPTIVE = {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}  # of TIFF's tags; others lay out
 
 XMP_TAG = 700  # of TIFF
+PictureLike = str | Path | Image.Image | np.ndarray | Tensor
+JPEG_ROOM = {"exif": 65533, "xmp": 65504, "comment": 65533}  # bytes
 
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
-    """The photo in a file, upright.
+    """Reads the photo in a file, upright.
 
     Palettes are resolved to RGB, 1 bit becomes grey.
 
@@ -54,7 +56,7 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
         if image.format == "PNG" and image.tile and image.tile[0].args in ("RGB;16B", "RGBA;16B", "LA;16B"):
             pixels, mode = read_deep(path, str(image.tile[0].args), max_pixels)
             image.load()  # reads the chunks behind the pixels
-            return upright(described(image, path, pixels, mode))
+            return upright(with_metadata(image, path, pixels, mode))
         bits = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImagePlugin.TiffImageFile) else (8,)
         if max(bits) > 8 and not image.mode.startswith("I;16"):
             raise UserError(f"{path} has more than 8 bits a channel, which are kept in PNG only: save it as a PNG.")
@@ -63,22 +65,22 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
 
 
 def from_image(image: Image.Image, path: str | Path = "The picture") -> Photo:
-    """A Pillow image as a photo, as it lies (`upright` turns it)."""
+    """Makes a photo of a Pillow image, as it lies (`upright` turns it); `path` is what errors call it."""
     if image.mode.startswith("I;16"):
         pixels, mode = np.asarray(image).astype(np.uint16), "L"
     elif image.mode in ("I", "F"):
         raise UserError(f"{path} has 32 bits a pixel: save it with 8 or 16.")
     else:
         if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
-            image = converted(image, "RGBA")
+            image = convert(image, "RGBA")
         elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
-            image = converted(image, "L" if image.mode == "1" else "RGB")
+            image = convert(image, "L" if image.mode == "1" else "RGB")
         pixels, mode = np.array(image), image.mode
-    return described(image, path, pixels.reshape(*pixels.shape[:2], -1), mode)
+    return with_metadata(image, path, pixels.reshape(*pixels.shape[:2], -1), mode)
 
 
-def converted(image: Image.Image, mode: str) -> Image.Image:
-    """In another mode, but still knowing what it was read from."""
+def convert(image: Image.Image, mode: str) -> Image.Image:
+    """Converts to another mode as Pillow does, but keeps the format that the image was read from."""
     result = image.convert(mode)
     if image.mode == "LAB":  # whose profile tells nothing of RGB
         result.info.pop("icc_profile", None)
@@ -86,8 +88,8 @@ def converted(image: Image.Image, mode: str) -> Image.Image:
     return result
 
 
-def described(image: Image.Image, path: str | Path, pixels: np.ndarray, mode: str) -> Photo:
-    """The pixels with all that the image says beside them."""
+def with_metadata(image: Image.Image, path: str | Path, pixels: np.ndarray, mode: str) -> Photo:
+    """Makes a photo of pixels and of all that the image that they come from says beside them."""
     info = {key: image.info[key] for key in ("icc_profile", "xmp", "dpi", "comment") if image.info.get(key)}
     if "xmp" not in info and (text := image.info.get("Raw profile type xmp")):
         with suppress(ValueError):
@@ -107,13 +109,13 @@ def described(image: Image.Image, path: str | Path, pixels: np.ndarray, mode: st
 
 
 def target_for(path: Path) -> Path:
-    """Where the filled photo goes if nobody says: beside it, in its own format where that can hold any colour."""
+    """Names the filled photo if nobody says how: beside the photo, in its format where that can be written."""
     suffix = path.suffix if path.suffix.lower() in FORMATS else ".png"
     return path.with_name(f"{path.stem}_filled{suffix}")
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Looks, before any work, whether a photo can be written there; makes nothing.
+    """Checks, before any work, that a photo can be written to `path`; makes nothing.
 
     Raises:
         UserError: the extension names no format that can be written, the file exists, or its folder cannot be written.
@@ -129,8 +131,10 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises:
-    UserError: files cannot be written there, or the folder cannot be made.
+    """Checks that files can be written to a folder, or that it can be made; makes nothing.
+
+    Raises:
+        UserError: they cannot.
     """
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir():
@@ -140,8 +144,10 @@ def check_folder(folder: Path) -> None:
 
 
 def check_keeps(photo: Photo, path: Path) -> None:
-    """Raises:
-    UserError: the format of `path` has no room for the photo's transparency, or its CMYK.
+    """Checks that the format of `path` can keep the photo's colours.
+
+    Raises:
+        UserError: it has no room for transparency, or for CMYK.
     """
     if photo.mode not in KEEPS[FORMATS[path.suffix.lower()]]:
         what, suitable = ("is CMYK", ".tif") if photo.mode == "CMYK" else ("has transparency", ".png")
@@ -149,27 +155,30 @@ def check_keeps(photo: Photo, path: Path) -> None:
 
 
 def write_photo(photo: Photo, path: Path) -> None:
-    """Writes the photo in the format that the suffix names: beside `path`, then renamed.
+    """Writes the photo in the format that the suffix names, whole or not at all.
 
-    Whatever the format allows is kept: EXIF, ICC profile, XMP, resolution, comment; the quality of a JPEG (95 if it was
-    none); 16 bits in PNG (and grey TIFF), elsewhere 8. All but JPEG are written without loss.
+    Whatever the format has room for is kept: EXIF, ICC profile, XMP, resolution, comment; the quality of a JPEG (95 if
+    it was none); 16 bits in PNG (and grey TIFF), elsewhere 8. All but JPEG are written without loss.
 
     Raises:
         UserError: it cannot be written; nothing is changed then.
     """
     kind = FORMATS[path.suffix.lower()]
-    with atomic(path) as beside:
+    with atomic(path) as temporary:
         if kind == "PNG":
-            beside.write_bytes(encode_png(photo))
+            temporary.write_bytes(encode_png(photo))
             return
         keeps_depth = kind == "TIFF" and photo.mode == "L"
-        image = (photo if keeps_depth else photo.with_pixels(shallow(photo.pixels))).to_image()
+        image = (photo if keeps_depth else photo.with_pixels(to_8_bit(photo.pixels))).to_image()
         image.info.clear()  # Pillow takes some of it unasked
         options = dict(photo.info)
         if photo.exif:
             options["exif"] = photo.exif
         if kind == "JPEG":
             options |= photo.jpeg or {"quality": 95, "subsampling": 0}
+            for name, most in JPEG_ROOM.items():
+                if len(options.get(name, b"")) > most:
+                    del options[name]
         elif kind == "WEBP":
             options |= {"lossless": True, "exact": True}
         elif kind == "TIFF":
@@ -178,24 +187,25 @@ def write_photo(photo: Photo, path: Path) -> None:
             if packet := options.pop("xmp", None):
                 tags[XMP_TAG] = packet
             options |= {"compression": "tiff_adobe_deflate", "exif": tags}
-        image.save(beside, format=kind, **options)
-
-
-def shallow(pixels: np.ndarray) -> np.ndarray:
-    return to_8_bit(pixels) if pixels.dtype == np.uint16 else pixels
-
-
-PictureLike = str | Path | Image.Image | np.ndarray | Tensor
+        image.save(temporary, format=kind, **options)
 
 
 def as_photo(photo: PictureLike, max_pixels: int) -> Photo:
-    """A photo from whatever holds one, see `Inpainter.fill`."""
+    """Makes a photo of whatever holds one.
+
+    Args:
+        photo: as `Inpainter.fill` takes it.
+        max_pixels: files that declare more are refused.
+
+    Raises:
+        UserError: a file cannot be read; an array's shape, type or values are no photo's.
+    """
     if isinstance(photo, str | Path):
         return read_photo(photo, max_pixels)
     if isinstance(photo, Image.Image):
         return upright(from_image(photo))
     if isinstance(photo, Tensor):
-        photo = from_tensor(photo.movedim(-3, -1) if photo.ndim == 3 else photo)
+        photo = array_from_tensor(photo.movedim(-3, -1) if photo.ndim == 3 else photo)
     if not isinstance(photo, np.ndarray):
         raise UserError(f"The photo is a {type(photo).__name__}: give a path, a Pillow image, an array or a tensor.")
     pixels = photo[..., None] if photo.ndim == 2 else photo

@@ -18,8 +18,8 @@ from inpaint.imaging.reading import write_picture
 from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
 from inpaint.photo.files import PictureLike, as_photo
 from inpaint.photo.first_stage import Given, first_stage, varied
-from inpaint.photo.masks import as_mask, checked_mask
-from inpaint.photo.photo import Photo, blend, from_rgb, to_rgb
+from inpaint.photo.masks import as_mask
+from inpaint.photo.photo import Photo, blend, colours_from_rgb, rgb_from_pixels
 from inpaint.photo.windows import Piece, Window, pieces, soften
 from inpaint.refinement.pyramid import SMALLEST, part_of
 from inpaint.refinement.scale import OnProgress, ScaleReport
@@ -152,13 +152,13 @@ class Inpainter:
         """As `fill`, with what was done for each hole.
 
         Args:
+            marked: what is filled, as `as_mask` gives it: of the photo's size, neither empty nor full.
             on_progress: called with the share of the work that is done, in [0, 1].
             intermediates: a folder for each hole's input, prediction and scales.
         """
         for name, value in (("dilate", dilate), ("feather", feather)):
             if value < 0:
                 raise UserError(f"{name} is {value}, but has to be at least 0 pixels.")
-        checked_mask(marked, photo.size, "The mask")
         weights = soften(marked, dilate, feather)
         if weights.all():
             raise UserError(
@@ -203,7 +203,7 @@ class Inpainter:
             else:
                 filled = self._predict_piece(pixels, photo.mode, unknown, piece)
                 weight = np.full(piece.own.shape, 255, dtype=np.uint8)
-            new = blend(photo.pixels[at][..., : photo.colours], from_rgb(filled[None], photo.mode), weight)
+            new = blend(photo.pixels[at][..., : photo.colours], colours_from_rgb(filled, photo.mode), weight)
             pixels[at][..., : photo.colours][piece.own] = new[piece.own]
             unknown[at] &= ~piece.own  # from now on a part of the picture
             share(1.0)
@@ -214,7 +214,7 @@ class Inpainter:
     ) -> tuple[Window, Float[Tensor, "3 side side"], Float[Tensor, "1 side side"], FirstStage]:
         """The window of a piece at the side that is worked at, its mask, and the first stage for it."""
         window = Window.around(piece.box)
-        picture = to_rgb(window.cut(pixels), mode)[0].contiguous().to(self.device)
+        picture = rgb_from_pixels(window.cut(pixels), mode).to(self.device)
         mask = torch.from_numpy(window.cut(unknown)).float()[None].to(self.device)
         if window.side > self.max_side:
             picture, mask = resize_masked(picture, mask, (self.max_side, self.max_side))
@@ -286,20 +286,22 @@ def effort(piece: Piece, refined: bool) -> float:
 
 
 def find_device(name: str) -> torch.device:
-    """Raises:
-    UserError: there is no such device, here or at all.
+    """Finds the device of a name: auto, cpu, cuda, cuda:<number> or mps.
+
+    Raises:
+        UserError: there is no such device, here or at all.
     """
     if name == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdecimal())):
+    if not re.fullmatch("cpu|mps|cuda(:[0-9]+)?", name):
         raise UserError(f"There is no device {name!r}: choose auto, cpu, cuda, cuda:<number> or mps.")
+    kind, _, number = name.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise UserError(
             f"There is no device {name} here ({torch.cuda.device_count()} CUDA devices are): choose auto or cpu."
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UserError("There is no device mps here: choose auto or cpu.")
-    return torch.device(name)
+    return torch.device(kind, int(number)) if number else torch.device(kind)

@@ -1,4 +1,4 @@
-"""What a person's mask marks, whatever kind of picture, array or box it is."""
+"""Reads masks: which pixels a file, picture, array or boxes mark to be filled."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,28 +13,46 @@ from inpaint.errors import UserError
 from inpaint.imaging.reading import opened
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.files import PictureLike
-from inpaint.photo.photo import from_tensor
+from inpaint.photo.photo import array_from_tensor
 
 
-def read_mask(
-    path: str | Path, size: tuple[int, int], invert: bool = False, max_pixels: int = MAX_PIXELS
+def as_mask(
+    mask: PictureLike | None,
+    size: tuple[int, int],
+    invert: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    boxes: Sequence[tuple[int, int, int, int]] = (),
 ) -> Bool[np.ndarray, "height width"]:
-    """What a mask file marks: at least half white, or, where its transparency varies, at least half opaque.
+    """What is to be filled: what a mask marks, whatever holds it, and all boxes. All checks of it are made here.
 
     Args:
+        mask: a file or Pillow image (at least half white, or, where its transparency varies, at least half opaque), an
+            array or a tensor, see `mask_from_array`; None if the boxes are all.
         size: height and width of the upright photo.
-        invert: black is what is marked.
+        invert: black is what the mask marks.
+        max_pixels: a file that declares more is refused.
+        boxes: see `mask_from_boxes`.
 
     Raises:
-        UserError: the file cannot be read, has another size, or marks nothing or everything.
+        UserError: the mask cannot be read, has another size, or marks nothing; a box has no pixels, or reaches beyond
+            the photo; nothing of the photo is left.
     """
-    with opened(path, max_pixels) as image:
-        marked = marks(image)
-    return checked_mask(~marked if invert else marked, size, str(path))
+    boxed = mask_from_boxes(boxes, size)
+    if mask is None and boxes:
+        return checked_mask(boxed, size, "--box")
+    name = "The mask"
+    if isinstance(mask, str | Path):
+        name = str(mask)
+        with opened(mask, max_pixels) as image:
+            marked = mask_from_image(image)
+    else:
+        marked = mask_from_image(mask) if isinstance(mask, Image.Image) else mask_from_array(mask)
+    marked = checked_mask(~marked if invert else marked, size, name)
+    return checked_mask(marked | boxed, size, f"{name} with --box") if boxes else marked
 
 
-def marks(image: Image.Image) -> Bool[np.ndarray, "height width"]:
-    """The pixels of a Pillow image, upright, that count as white (see `read_mask`)."""
+def mask_from_image(image: Image.Image) -> Bool[np.ndarray, "height width"]:
+    """Marks the pixels of a Pillow image, upright, that count as white or opaque (see `as_mask`)."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         return np.asarray(image) >= 32768
@@ -48,12 +66,15 @@ def marks(image: Image.Image) -> Bool[np.ndarray, "height width"]:
     return np.asarray(image.convert("RGB").convert("L")) >= 128
 
 
-def array_mask(mask: Any) -> Bool[np.ndarray, "height width"]:
-    """What an array or tensor marks: bool, 0 and 1, floats from 0.5 up, or integers from half their range up.
+def mask_from_array(mask: Any) -> Bool[np.ndarray, "height width"]:
+    """Marks what is True, 1, a float of at least 0.5, or an integer of at least half its range in an array or tensor.
 
     Of three channels (first in a tensor, last in an array) two have to be marked.
+
+    Raises:
+        UserError: it is no array, or has more than rows and columns and 1 or 3 channels.
     """
-    values = from_tensor(mask) if isinstance(mask, Tensor) else np.asarray(mask)
+    values = array_from_tensor(mask) if isinstance(mask, Tensor) else np.asarray(mask)
     if values.dtype.kind not in "biuf":
         raise UserError(f"The mask is a {type(mask).__name__}: give a path, a Pillow image, an array or a tensor.")
     if values.ndim == 4 and len(values) == 1:
@@ -71,8 +92,10 @@ def array_mask(mask: Any) -> Bool[np.ndarray, "height width"]:
     return marked if marked.ndim == 2 else marked.mean(0) > 0.5
 
 
-def boxes_mask(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
-    """Marks boxes: left, top, right, bottom in pixels of the upright photo, right and bottom exclusive.
+def mask_from_boxes(
+    boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]
+) -> Bool[np.ndarray, "height width"]:
+    """Marks all pixels of boxes: left, top, right, bottom in pixels of the upright photo, right and bottom exclusive.
 
     Raises:
         UserError: a box has no pixels, or reaches beyond the photo.
@@ -93,7 +116,10 @@ def boxes_mask(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]
 def checked_mask(
     marked: Bool[np.ndarray, "height width"], size: tuple[int, int], name: str
 ) -> Bool[np.ndarray, "height width"]:
-    """The mask itself.
+    """Returns the mask itself, if a photo of that size can be filled with it.
+
+    Args:
+        name: of the mask, for the sentence that says what is wrong.
 
     Raises:
         UserError: its size is not the photo's, or nothing or everything is marked.
@@ -108,13 +134,3 @@ def checked_mask(
     if marked.all():
         raise UserError(f"{name} marks the whole photo, so nothing is left: mark less (or add or drop --invert).")
     return marked
-
-
-def as_mask(
-    mask: PictureLike, size: tuple[int, int], invert: bool, max_pixels: int
-) -> Bool[np.ndarray, "height width"]:
-    """A mask from whatever holds one, see `Inpainter.fill`."""
-    if isinstance(mask, str | Path):
-        return read_mask(mask, size, invert, max_pixels)
-    marked = marks(mask) if isinstance(mask, Image.Image) else array_mask(mask)
-    return checked_mask(~marked if invert else marked, size, "The mask")

@@ -1,4 +1,4 @@
-"""PNG files of 16 bits, which Pillow reads and writes with at most 8 bits of colour."""
+"""Reads and writes PNG files of 16 bits, of which Pillow takes 8 bits a colour."""
 
 import re
 import struct
@@ -21,27 +21,28 @@ PNG_COLOURS = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}
 
 
 def read_deep(path: str | Path, layout: str, max_pixels: int) -> tuple[np.ndarray, str]:
-    """The pixels of a PNG with 16 bits a channel.
+    """Reads the pixels of a PNG with 16 bits a channel, and their mode.
 
     Pillow undoes the file's compression and filters, and then takes one byte of each two. Told that the order of the
     bytes is the other way round, it takes the other one.
     """
 
-    def half(rawmode: str) -> np.ndarray:
+    def one_byte_of_each(rawmode: str) -> np.ndarray:
         with opened(path, max_pixels) as image:
             image.tile = [tile._replace(args=rawmode) for tile in image.tile]
             image.load()
             return np.array(image)
 
     if layout == "LA;16B":  # as long as 8-bit RGBA: both bytes of both at once
-        bytes_ = half("RGBA").astype(np.uint16)
-        return bytes_[..., 0::2] * 256 + bytes_[..., 1::2], "LA"
+        both = one_byte_of_each("RGBA").astype(np.uint16)
+        return both[..., 0::2] * 256 + both[..., 1::2], "LA"
     mode = layout.removesuffix(";16B")
-    return half(f"{mode};16B").astype(np.uint16) * 256 + half(f"{mode};16L"), mode
+    high, low = one_byte_of_each(f"{mode};16B"), one_byte_of_each(f"{mode};16L")
+    return high.astype(np.uint16) * 256 + low, mode
 
 
 def png_chunks(path: str | Path) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG worth keeping (`KEPT_CHUNKS`), but XMP, EXIF in text, and text that holds a picture."""
+    """Reads the chunks of a PNG worth keeping (`KEPT_CHUNKS`), but XMP, EXIF in text, and text that holds a picture."""
     with Path(path).open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
@@ -82,7 +83,7 @@ def raw_profile(text: str) -> bytes:
 
 
 def encode_png(photo: Photo) -> bytes:
-    """A PNG of the photo's depth, with its chunks; from another format, with its ICC profile, resolution and XMP."""
+    """Encodes a photo as a PNG of its depth, with its chunks; from another format, with ICC profile and resolution."""
     height, width = photo.size
     depth = 8 * photo.pixels.dtype.itemsize
     chunks = [(b"IHDR", struct.pack(">LLBBBBB", width, height, depth, PNG_COLOURS[photo.mode], 0, 0, 0))]
@@ -98,15 +99,15 @@ def encode_png(photo: Photo) -> bytes:
         chunks.append((b"iTXt", XMP_KEYWORD + bytes(5) + photo.info["xmp"]))
     if photo.exif:
         chunks.append((b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
-    chunks += [(b"IDAT", compressed(photo.pixels)), (b"IEND", b"")]
+    chunks += [(b"IDAT", compress_rows(photo.pixels)), (b"IEND", b"")]
     parts = [b"\x89PNG\r\n\x1a\n"]
     for kind, data in chunks:
         parts += [struct.pack(">L", len(data)), kind, data, struct.pack(">L", zlib.crc32(kind + data))]
     return b"".join(parts)
 
 
-def compressed(pixels: np.ndarray) -> bytes:
-    """The rows of a PNG: each as its difference from the left or from above, whichever is smaller."""
+def compress_rows(pixels: np.ndarray) -> bytes:
+    """Compresses the rows of a PNG, each as its difference from the left or from above, whichever is smaller."""
     height = len(pixels)
     unit = pixels.shape[-1] * pixels.dtype.itemsize
     swapped = pixels.byteswap() if pixels.dtype.itemsize == 2 and sys.byteorder == "little" else pixels

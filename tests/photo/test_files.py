@@ -15,8 +15,8 @@ from inpaint.errors import UserError
 from inpaint.imaging.reading import opened
 from inpaint.photo.exif import clean_exif
 from inpaint.photo.files import check_keeps, check_target, read_photo, target_for, write_photo
-from inpaint.photo.masks import array_mask, boxes_mask, marks, read_mask
-from inpaint.photo.photo import Photo, blend, from_rgb, to_rgb
+from inpaint.photo.masks import as_mask, mask_from_array, mask_from_boxes, mask_from_image
+from inpaint.photo.photo import Photo, blend, colours_from_rgb, rgb_from_pixels
 from inpaint.photo.png import encode_png
 from inpaint.photo.xmp import clean_xmp
 
@@ -343,6 +343,13 @@ def test_a_progressive_jpeg_that_pillow_could_not_write_so_is_written(tmp_path, 
         assert after.quantization == before.quantization
 
 
+def test_what_a_jpeg_has_no_room_for_is_left_out(tmp_path):
+    beside = {"xmp": xmp(elements="x" * 65504), "comment": b"kept"}
+    write_photo(Photo(noise(3), "RGB", exif=b"Exif\0\0" + bytes(65534), info=beside), tmp_path / "p.jpg")
+    assert "xmp" not in (read := read_photo(tmp_path / "p.jpg")).info
+    assert read.info["comment"] == b"kept"
+
+
 def test_palettes_bits_and_clear_colours_are_resolved(tmp_path):
     palette = image("RGB").quantize(16)
     palette.save(tmp_path / "p.png")
@@ -385,16 +392,16 @@ def test_colours_go_to_rgb_and_back(mode, dtype):
     if mode == "CMYK":
         pixels[..., 3] = 0
     colours = len(mode.removesuffix("A"))
-    picture = to_rgb(pixels, mode)
+    picture = rgb_from_pixels(pixels, mode)
     assert picture.shape == (1, 3, *SIZE)
     old = pixels[..., :colours]
-    assert np.array_equal(blend(old, from_rgb(picture, mode), np.full(SIZE, 255, np.uint8)), old)
+    assert np.array_equal(blend(old, colours_from_rgb(picture, mode), np.full(SIZE, 255, np.uint8)), old)
 
 
 def test_cmyk_is_seen_as_pillow_sees_it():
     pixels = noise(4)
     seen = np.array(Image.frombytes("CMYK", SIZE[::-1], pixels.tobytes()).convert("RGB"))
-    ours = to_rgb(pixels, "CMYK")[0].permute(1, 2, 0).numpy() * 255
+    ours = rgb_from_pixels(pixels, "CMYK")[0].permute(1, 2, 0).numpy() * 255
     assert abs(ours - seen).max() <= 2
 
 
@@ -439,15 +446,15 @@ def masks() -> dict[str, Image.Image]:
 @pytest.mark.parametrize("invert", [False, True])
 def test_masks_of_any_kind(tmp_path, kind, invert):
     masks()[kind].save(tmp_path / "mask.png")
-    assert np.array_equal(read_mask(tmp_path / "mask.png", SIZE, invert), half() ^ invert)
-    assert np.array_equal(marks(masks()[kind]), half())
+    assert np.array_equal(as_mask(tmp_path / "mask.png", SIZE, invert), half() ^ invert)
+    assert np.array_equal(mask_from_image(masks()[kind]), half())
 
 
 def test_a_turned_mask_is_seen_upright(tmp_path):
     masks()["grey"].rotate(90, expand=True).save(tmp_path / "mask.jpg", exif=exif(6), quality=95)
-    assert np.array_equal(read_mask(tmp_path / "mask.jpg", SIZE), half())
+    assert np.array_equal(as_mask(tmp_path / "mask.jpg", SIZE), half())
     with Image.open(tmp_path / "mask.jpg") as image:
-        assert np.array_equal(marks(image), half())
+        assert np.array_equal(mask_from_image(image), half())
 
 
 @pytest.mark.parametrize(
@@ -469,34 +476,50 @@ def test_a_turned_mask_is_seen_upright(tmp_path):
     ],
 )
 def test_masks_of_any_array(array):
-    assert np.array_equal(array_mask(array), half())
+    assert np.array_equal(mask_from_array(array), half())
 
 
 def test_bad_masks(tmp_path):
     masks()["grey"].save(tmp_path / "mask.png")
     with pytest.raises(UserError, match=r"mask\.png is 23 x 19 pixels but the photo is 24 x 19"):
-        read_mask(tmp_path / "mask.png", (19, 24))
+        as_mask(tmp_path / "mask.png", (19, 24))
     Image.new("L", SIZE[::-1], 0).save(tmp_path / "empty.png")
     with pytest.raises(UserError, match=r"empty\.png is empty"):
-        read_mask(tmp_path / "empty.png", SIZE)
+        as_mask(tmp_path / "empty.png", SIZE)
     with pytest.raises(UserError, match=r"empty\.png marks the whole photo"):
-        read_mask(tmp_path / "empty.png", SIZE, invert=True)
+        as_mask(tmp_path / "empty.png", SIZE, invert=True)
     with pytest.raises(UserError, match="shape"):
-        array_mask(np.ones((4, 5, 2)))
+        mask_from_array(np.ones((4, 5, 2)))
     with pytest.raises(UserError, match="The mask is a NoneType"):
-        array_mask(None)
-    assert array_mask(np.ones((1, 3))).shape == (1, 3)  # a picture of one row
+        mask_from_array(None)
+    assert mask_from_array(np.ones((1, 3))).shape == (1, 3)  # a picture of one row
+
+
+def test_a_mask_and_boxes_together_are_checked(tmp_path):
+    """Each sentence names what is wrong; what only both do is not laid at the mask's door."""
+    masks()["grey"].save(tmp_path / "mask.png")
+    both = as_mask(tmp_path / "mask.png", SIZE, boxes=[(0, 0, 1, 1)])
+    assert both[0, 0]
+    assert np.array_equal(both[:, 1:], half()[:, 1:])
+    assert as_mask(None, SIZE, boxes=[(0, 0, 1, 1)]).sum() == 1
+    Image.new("L", SIZE[::-1], 0).save(tmp_path / "empty.png")
+    with pytest.raises(UserError, match=r"empty\.png is empty"):
+        as_mask(tmp_path / "empty.png", SIZE, boxes=[(0, 0, 1, 1)])
+    with pytest.raises(UserError, match=r"^--box marks the whole photo"):
+        as_mask(None, SIZE, boxes=[(0, 0, 23, 19)])
+    with pytest.raises(UserError, match=r"mask\.png with --box marks the whole photo"):
+        as_mask(tmp_path / "mask.png", SIZE, boxes=[(0, 0, 11, 19)])
 
 
 def test_boxes():
-    marked = boxes_mask([(11, 0, 23, 19), (0, 0, 1, 1)], SIZE)
+    marked = mask_from_boxes([(11, 0, 23, 19), (0, 0, 1, 1)], SIZE)
     assert np.array_equal(marked[:, 1:], half()[:, 1:])
     assert marked[:, 0].tolist() == [True] + [False] * 18
     for box in ((500, 500, 600, 600), (-1, 0, 5, 5), (0, 0, 24, 5)):
         with pytest.raises(UserError, match="outside the photo, which is 23 x 19"):
-            boxes_mask([box], SIZE)
+            mask_from_boxes([box], SIZE)
     with pytest.raises(UserError, match="5,5,5,9 is empty"):
-        boxes_mask([(5, 5, 5, 9)], SIZE)
+        mask_from_boxes([(5, 5, 5, 9)], SIZE)
 
 
 def test_files_that_are_no_photos(tmp_path, monkeypatch):

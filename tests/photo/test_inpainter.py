@@ -284,7 +284,7 @@ def test_opencv_missing_names_the_extra(monkeypatch):
 
 def test_bad_choices(inpainter, tmp_path):
     net = inpainter.weight_files["content"]
-    for device in ("cuda:7", "cuda:x", "tpu"):
+    for device in ("cuda:7", "cuda:x", "tpu", "cpu:", "mps:", "cuda:", "cpu:0", "cuda:\N{ARABIC-INDIC DIGIT ONE}", ""):
         with pytest.raises(UserError, match="There is no device"):
             Inpainter(net, device=device)
     with pytest.raises(UserError, match="max_side"):
