@@ -1,18 +1,13 @@
-"""`python -m inpaint.fill`: a person's photo and what to remove from it in, the filled photo out."""
+"""`python -m inpaint.fill`: the command that removes what is marked from photos, and its options."""
 
 import os
 import sys
-import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inpaint.errors import INTERRUPTED, UserError
-from inpaint.fill.jobs import LISTS, Options, check_engine, folder_jobs, list_jobs, parse_box, single_job
-from inpaint.fill.report import check_report, write_report
-from inpaint.fill.run import one_by_one, run_many, run_single
 from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
 
 
@@ -86,7 +81,10 @@ def fill(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Photos at a time, with Ray. [default: one for each GPU, or each core]", show_default=False
+            min=1,
+            help="Photos at a time, with Ray; more than there are GPUs share them. "
+            "[default: one for each GPU, or each core]",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -99,61 +97,38 @@ def fill(
     python -m inpaint.fill list.csv --engine ray -o filled/
     """
     try:
-        from inpaint.photo.files import check_folder, check_target
+        # imported here, for it takes seconds, which --help has no need of
+        from inpaint.fill.jobs import Options, parse_box
+        from inpaint.fill.run import run
 
-        listed = photo.suffix.lower() in LISTS
-        if mask is None and not box and not listed:
-            raise UserError("Nothing says what to remove: give --mask FILE, or --box LEFT,TOP,RIGHT,BOTTOM.")
-        if invert and mask is None and not listed:
-            raise UserError("--invert is about masks, and there is none: give --mask FILE, or leave --invert out.")
-        boxes = [parse_box(text) for text in box or ()]
-        photo = photo.expanduser()  # shells leave the ~ of --mask=~/mask.png as it is
+        # shells leave the ~ of --mask=~/mask.png as it is
+        photo = Path(os.path.expanduser(photo))
         mask, output, save_intermediates, report = (
-            path and path.expanduser() for path in (mask, output, save_intermediates, report)
+            path and Path(os.path.expanduser(path)) for path in (mask, output, save_intermediates, report)
         )
-        if not photo.exists():
-            raise UserError(f"{photo} does not exist.")
-        if mask is not None and not mask.exists():
-            raise UserError(f"{mask} does not exist.")
-        many = photo.is_dir() or listed
-        check_engine(engine, many, address, workers)
-        if photo.is_dir():
-            jobs = folder_jobs(photo, mask, output)
-        else:
-            jobs = list_jobs(photo, mask, output) if listed else [single_job(photo, mask, output)]
-        for folder in (save_intermediates, report and report.parent):
-            if folder is not None:
-                check_folder(folder)
-        if not many:
-            check_target(jobs[0].target, overwrite)
-        if report is not None:
-            check_report(report, overwrite or many)
-
-        from inpaint.photo.inpainter import Inpainter
-
-        make = partial(Inpainter, content, preset, alpha=alpha, seed=seed, max_side=max_side, max_pixels=max_pixels)
-        options = Options(boxes, invert, dilate, feather, overwrite, save_intermediates)
-        began = time.perf_counter()
-        if engine == "ray":
-            from inpaint.fill.cluster import LOCAL, fill_on_ray
-
-            inpainter = make(device="cpu")  # tells what is wrong with the choices before any process starts
-            where = address or os.environ.get("RAY_ADDRESS") or LOCAL
-            spread = fill_on_ray(jobs, make, options, device, where, workers)
-            code, entries = run_many(jobs, lambda shown: spread, report is not None)
-        else:
-            inpainter = make(device=device)
-            if many:
-                one = partial(one_by_one, jobs, inpainter, options)
-                code, entries = run_many(jobs, one, report is not None)
-            else:
-                code, entries = run_single(jobs[0], inpainter, options)
-        if report is not None:
-            write_report(report, inpainter, entries, time.perf_counter() - began, preset)
+        code = run(
+            photo,
+            mask,
+            output,
+            Options([parse_box(text) for text in box or ()], invert, dilate, feather, overwrite, save_intermediates),
+            {
+                "content": content and os.path.expanduser(content),
+                "preset": preset,
+                "alpha": alpha,
+                "seed": seed,
+                "max_side": max_side,
+                "max_pixels": max_pixels,
+            },
+            device,
+            report,
+            engine,
+            address,
+            workers,
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before there was anything to do: `run` says more
         print("Interrupted; nothing was written.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     if code:
@@ -161,6 +136,7 @@ def fill(
 
 
 def main() -> None:
+    """Runs the command with the arguments of the process."""
     # plain help: with Rich's markup, flags would seem to take a <bool>, and what stands in brackets would be lost
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(fill)

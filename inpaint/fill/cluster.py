@@ -1,7 +1,8 @@
-"""The engine for an archive: Ray spreads the photos over the processes of this machine or of a cluster."""
+"""Fills an archive with Ray, which spreads the photos over the processes of this machine or of a cluster."""
 
 import json
 import logging
+import math
 import os
 import socket
 import warnings
@@ -22,7 +23,7 @@ LOST = f"The process that filled it ended, {RETRIES + 1} times: killed for its m
 
 
 class Worker:
-    """What lives in each process: the networks, read once."""
+    """Fills photos in a process of its own, where the networks are read once."""
 
     def __init__(self, make: Callable[[], Any], options: Options, folder: str) -> None:
         with suppress(OSError):  # a checkpoint's path may be relative to the command's folder
@@ -46,7 +47,7 @@ class Worker:
 def fill_on_ray(
     jobs: list[Job], make: Callable[..., Any], options: Options, device: str, address: str, workers: int | None
 ) -> Outcomes:
-    """Each job's number and `attempt`'s entry, in the order in which they are done.
+    """Fills photos side by side; yields each job's number and `attempt`'s entry, in the order in which they are done.
 
     One photo is one task. If its process ends (killed, out of memory, machine gone), the photo is done again: none is
     lost; and since `attempt` leaves out what has a result, none is filled twice.
@@ -56,6 +57,7 @@ def fill_on_ray(
         device: auto, cpu or cuda.
         address: `LOCAL` starts Ray on this machine and ends it afterwards; else auto, HOST:PORT or ray://HOST:PORT.
         workers: how many photos are filled at a time; None is one for each GPU, or each core where there is none.
+            More than there are GPUs share them.
 
     Raises:
         UserError: Ray is not installed, no cluster answers at the address, it has no such device, or its processes
@@ -86,7 +88,7 @@ def fill_on_ray(
                 Worker,
                 fn_constructor_args=(partial(make, device=own), options, os.getcwd()),
                 compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
-                num_gpus=1 if own == "cuda" else None,
+                num_gpus=gpu_share(size, gpus) if own == "cuda" else None,
                 num_cpus=1 if own == "cpu" else None,
                 max_task_retries=RETRIES,
             )
@@ -106,15 +108,23 @@ def fill_on_ray(
         ray.shutdown()
 
 
+def gpu_share(workers: int, gpus: int) -> float:
+    """The part of a GPU for each worker, at most 1, such that all of them fit.
+
+    Each has its part of one GPU: three workers on two GPUs have a half each, for two parts of two thirds fit on none.
+    """
+    return 1 / math.ceil(workers / gpus)
+
+
 def rows_of(ray: Any, dataset: Any) -> Generator[dict[str, Any], None, None]:
-    """As `dataset.iter_rows()`, whose threads would outlive it and start Ray anew."""
+    """Yields the rows of a Ray data set, as `iter_rows()`, whose threads would outlive it and start Ray anew."""
     for bundle in dataset.iter_internal_ref_bundles():
         for block in ray.get(bundle.block_refs):
             yield from block.to_pylist()
 
 
 def connect(address: str, workers: int | None) -> Any:
-    """Ray, started here or joined.
+    """Starts Ray here or joins a cluster; returns its module.
 
     Raises:
         UserError: it is not installed, or no cluster answers at the address.

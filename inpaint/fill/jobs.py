@@ -1,22 +1,24 @@
-"""What the command is to do: which photo, which mask, where the result goes."""
+"""Works out what the command is to do: which photo, with which mask, becomes which file. Makes and writes nothing."""
 
 import csv
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from inpaint.errors import UserError, first_line
+from inpaint.photo.files import FORMATS, check_folder, check_target, target_for
 
 Box = tuple[int, int, int, int]
-Progress = Callable[[float], None]
-Entry = dict[str, Any]
+ProgressCallback = Callable[[float], None]  # called with the part of a photo's work that is done, from 0 to 1
+Entry = dict[str, Any]  # what came of a photo, as the report says it
 Outcomes = Generator[tuple[int, Entry], None, None]  # of an engine: the number of a job that is done, what came of it
 
 
 class Job(NamedTuple):
-    """What is to be filled.
+    """A photo that is to be filled.
 
     Attributes:
         photo: a file.
@@ -35,7 +37,7 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """How every photo of a run is filled, see `inpaint.fill.fill`."""
+    """How every photo of a run is filled, see `inpaint.fill.__main__.fill`."""
 
     boxes: list[Box]
     invert: bool
@@ -44,14 +46,20 @@ class Options:
     overwrite: bool
     intermediates: Path | None
 
+    def intermediates_of(self, job: Job) -> Path | None:
+        """The folder for a photo's intermediate pictures, which lie in folders of their holes in it."""
+        return self.intermediates / job.below / job.photo.stem if self.intermediates else None
+
 
 READABLE = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
 LISTS = (".csv", ".txt")
 
 
 def parse_box(text: str) -> Box:
-    """Raises:
-    UserError: these are not four whole numbers.
+    """Reads a box from the command line.
+
+    Raises:
+        UserError: these are not four whole numbers.
     """
     try:
         left, top, right, bottom = (int(part) for part in text.split(","))
@@ -60,9 +68,16 @@ def parse_box(text: str) -> Box:
     return left, top, right, bottom
 
 
+def holds_many(photo: Path) -> bool:
+    """Whether what the command was given is a folder or a list of photos, not one."""
+    return photo.suffix.lower() in LISTS or os.path.isdir(photo)
+
+
 def check_engine(engine: str, many: bool, address: str | None, workers: int | None) -> None:
-    """Raises:
-    UserError: there is no such engine, or it has no use for one of these.
+    """Checks that there is such an engine, and that it has a use for the other options.
+
+    Raises:
+        UserError: it has not.
     """
     if engine not in ("local", "ray"):
         raise UserError(f"There is no engine {engine!r}: choose local or ray.")
@@ -72,9 +87,39 @@ def check_engine(engine: str, many: bool, address: str | None, workers: int | No
         raise UserError("--address and --workers are of a Ray cluster: give them with --engine ray.")
 
 
-def single_job(photo: Path, mask: Path | None, output: Path | None) -> Job:
-    from inpaint.photo.files import target_for
+def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Options) -> list[Job]:
+    """Works out the jobs of a photo, a folder or a list, and checks all that can be checked before any work.
 
+    Raises:
+        UserError: something is missing or cannot be written; nothing says what to remove; a result would
+            replace a photo, a mask, another result, or, unless it may, anything else.
+        OSError: a folder cannot be read, or a name is too long.
+    """
+    listed = photo.suffix.lower() in LISTS
+    if mask is None and not options.boxes and not listed:
+        raise UserError("Nothing says what to remove: give --mask FILE, or --box LEFT,TOP,RIGHT,BOTTOM.")
+    if options.invert and mask is None and not listed:
+        raise UserError("--invert is about masks, and there is none: give --mask FILE, or leave --invert out.")
+    for path in (photo, mask):
+        if path is not None and not os.path.exists(path):
+            raise UserError(f"{path} does not exist.")
+    if holds_many(photo):
+        jobs = folder_jobs(photo, mask, output) if photo.is_dir() else list_jobs(photo, mask, output)
+        check_distinct(jobs, options)
+    else:
+        jobs = [single_job(photo, mask, output)]
+        check_target(jobs[0].target, options.overwrite)
+    if options.intermediates is not None:
+        check_folder(options.intermediates)
+    return jobs
+
+
+def single_job(photo: Path, mask: Path | None, output: Path | None) -> Job:
+    """The job of one photo, whose result goes to a file, into a folder, or beside it.
+
+    Raises:
+        UserError: the mask is a folder.
+    """
     if mask is not None and mask.is_dir():
         raise UserError(f"{mask} is a folder of masks, but {photo} is one photo: give the mask that belongs to it.")
     if output is not None and output.is_dir():
@@ -86,13 +131,11 @@ def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[J
     """One job for each picture of a folder, in the order of their names. A missing mask is found later, photo by photo.
 
     Raises:
-        UserError: the folder holds no pictures; results would land among the photos or under the same name.
+        UserError: the folder holds no pictures, or results would land among the photos.
     """
-    from inpaint.photo.files import FORMATS, check_folder
-
     whole = photos if photos.name.strip(".") else photos.resolve()  # of . and .. nothing can stand beside
     output = output or whole.parent / f"{whole.name}_filled"
-    if output.exists() and output.resolve() == photos.resolve():
+    if output.exists() and output.samefile(photos):
         raise UserError(f"{output} is the folder of the photos themselves: give another one with -o.")
     if output.suffix.lower() in FORMATS and not output.is_dir():
         raise UserError(f"{photos} is a folder, so -o has to be one too, and {output} looks like a file.")
@@ -100,14 +143,15 @@ def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[J
     found = [path for path in pictures_in(photos) if masks is None or not path.samefile(masks)]
     if not found:
         raise UserError(f"{photos} holds no pictures: none of its files ends with {', '.join(READABLE)}.")
+    mask_of: dict[str, Path] = {}
+    if masks is not None and masks.is_dir():
+        for path in pictures_in(masks):
+            mask_of.setdefault(path.stem, path)
     jobs = []
     for photo in found:
         name = photo.name if photo.suffix.lower() in FORMATS else f"{photo.stem}.png"
-        own = masks
-        if masks is not None and masks.is_dir():
-            own = next((path for path in pictures_in(masks) if path.stem == photo.stem), masks / photo.name)
+        own = mask_of.get(photo.stem, masks / photo.name) if masks is not None and masks.is_dir() else masks
         jobs.append(Job(photo, own, output / name))
-    check_distinct(jobs)
     return jobs
 
 
@@ -126,11 +170,8 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
     Results keep, under the output folder, the folders that their photos have under the list's.
 
     Raises:
-        UserError: the list cannot be read or names nothing, a line is no pair, or results would land on photos or
-            on each other.
+        UserError: the list cannot be read or names nothing, or a line is no pair.
     """
-    from inpaint.photo.files import FORMATS, check_folder
-
     if mask is not None:
         raise UserError(f"{listing} names the mask of each photo: leave out --mask.")
     output = output or listing.with_name(f"{listing.stem}_filled")
@@ -148,8 +189,9 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
                     raise UserError(
                         f"{line}this is not photo,mask (a path that holds a comma or a quote is put in double quotes)."
                     )
-                photo, own = (Path(os.path.abspath(os.path.join(here, os.path.expanduser(path)))) for path in fields)
-                below = photo.relative_to(here) if photo.is_relative_to(here) else Path(photo.name)
+                photo, own = (Path(here, os.path.expanduser(path)) for path in fields)
+                named = Path(os.path.abspath(photo))  # drops .., which behind a link leads elsewhere: names the result
+                below = named.relative_to(here) if named.is_relative_to(here) else Path(named.name)
                 target = output / below
                 if target.suffix.lower() not in FORMATS:
                     target = target.with_suffix(".png")
@@ -158,22 +200,37 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
         raise UserError(f"{listing} cannot be read as a list of photo,mask: {first_line(error)}.") from None
     if not jobs:
         raise UserError(f"{listing} names no photos: give it a line photo,mask for each.")
-    check_distinct(jobs)
     return jobs
 
 
-def check_distinct(jobs: list[Job]) -> None:
-    """Raises:
-    UserError: two results would land in one file, or one on a photo or a mask.
+def check_distinct(jobs: list[Job], options: Options) -> None:
+    """Checks that every result has a file of its own, which is no photo and no mask, wherever links lead.
+
+    Raises:
+        UserError: two results would land in one file; one, or an intermediate picture, on a photo or a mask.
     """
-    sources = {os.path.abspath(path) for job in jobs for path in (job.photo, job.mask) if path is not None}
-    seen: dict[Path, Job] = {}
+    real_folder = cache(os.path.realpath)
+
+    def real(path: Path) -> str:
+        at = os.path.join(real_folder(path.parent), path.name)
+        return os.path.realpath(at) if os.path.islink(at) else at
+
+    sources = {real(path) for job in jobs for path in (job.photo, job.mask) if path is not None}
+    above_sources = {os.path.dirname(os.path.dirname(path)) for path in sources}
+    seen: dict[str, Job] = {}
     for job in jobs:
-        other = seen.setdefault(job.target, job)
+        target = real(job.target)
+        other = seen.setdefault(target, job)
         if other is not job:
             raise UserError(f"{job.origin}{other.photo} and {job.photo} would both become {job.target}: rename one.")
-        if os.path.abspath(job.target) in sources:
+        if target in sources:
             raise UserError(
                 f"{job.origin}the result of {job.photo} would replace {job.target}, one of the photos or masks: "
                 "give another folder with -o."
+            )
+        steps = options.intermediates_of(job)
+        if steps is not None and os.path.realpath(steps) in above_sources:
+            raise UserError(
+                f"{job.origin}the intermediate pictures of {job.photo} would lie among photos or masks in {steps}: "
+                "give another folder with --save-intermediates."
             )

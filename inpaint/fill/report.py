@@ -1,29 +1,29 @@
-"""What the command tells: lines, a bar, and the report."""
+"""Tells what the command does: lines and a progress bar for a person, a report in JSON for programs."""
 
 import json
 from pathlib import Path
-from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from inpaint.errors import UserError
+from inpaint.files import atomic
 from inpaint.fill.jobs import Entry
+from inpaint.photo.files import check_folder
+from inpaint.photo.inpainter import Inpainter
+from inpaint.runs import provenance
 
 CONSOLE = Console(stderr=True)
 
 
-def check_report(path: Path, overwrite: bool) -> None:
-    """Raises:
-    UserError: something other than a report could be lost there; a report too, unless it may be.
-    """
-    if path.suffix.lower() != ".json" or path.is_dir():
-        raise UserError(f"{path} is no name for a report: give a file that ends with .json.")
-    if path.exists() and not overwrite:
-        raise UserError(f"{path} exists already: give the report another name, or --overwrite.")
+def say(line: str) -> None:
+    """Prints a line as it is, above the progress bar."""
+    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def bar() -> Progress:
+def progress_bar() -> Progress:
+    """A progress bar with the time that is left, where there is a terminal; nothing in a log."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -32,16 +32,17 @@ def bar() -> Progress:
         console=CONSOLE,
         transient=True,
         speed_estimate_period=600,  # a large hole's steps are further apart than the default, 30 seconds
-        disable=not CONSOLE.is_terminal,  # a log wants lines, not bars
+        disable=not CONSOLE.is_terminal,
     )
 
 
-def kind_of(entry: Entry) -> str:
+def status(entry: Entry) -> str:
+    """What became of a photo, in one word: filled, skipped or failed."""
     return "skipped" if "skipped" in entry else "failed" if "error" in entry else "filled"
 
 
-def told(entry: Entry) -> str:
-    """What came of a photo, for a reader."""
+def summary(entry: Entry) -> str:
+    """What became of a photo, in a line."""
     if "skipped" in entry:
         return f"skipped, {entry['skipped']} exists"
     if "error" in entry:
@@ -49,29 +50,38 @@ def told(entry: Entry) -> str:
     return f"{len(entry['holes'])} hole(s) in {entry['seconds']['total']:.1f} s -> {entry['output']}"
 
 
+def warning(entry: Entry) -> str:
+    """What a person should know of a filled photo: that some holes could not be refined; empty if all were."""
+    count = sum(not hole["scales"] for hole in entry["holes"])
+    return f"{count} hole(s) with too little around to take texture from, filled smoothly" if count else ""
+
+
 def duration(seconds: float) -> str:
-    """About that long, for a reader."""
+    """A time rounded for a reader: 42 s, 12 min, 3.5 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def unrefined(entry: dict[str, Any]) -> str:
-    """What to say if the second stage had nothing to work with."""
-    count = sum(not hole["scales"] for hole in entry["holes"])
-    return f"{count} hole(s) with too little around to take texture from, filled smoothly" if count else ""
+def check_report(path: Path, overwrite: bool) -> None:
+    """Checks, before any work, that a report can be written to `path`.
+
+    Raises:
+        UserError: it is no .json file, exists and may not be overwritten, or its folder cannot be written.
+    """
+    if path.suffix.lower() != ".json" or path.is_dir():
+        raise UserError(f"{path} is no name for a report: give a file that ends with .json.")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists already: give the report another name, or --overwrite.")
+    check_folder(path.parent)
 
 
-def say(line: str) -> None:
-    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+def write_report(path: Path, inpainter: Inpainter, entries: list[Entry], seconds: float, preset: str) -> None:
+    """Writes what came of each photo, what the run took, and what its results depend on.
 
-
-def write_report(path: Path, inpainter: Any, entries: list[Entry], seconds: float, preset: str) -> None:
-    import torch
-
-    from inpaint.files import atomic
-    from inpaint.runs import provenance
-
+    Raises:
+        UserError: it cannot be written.
+    """
     devices = {f"cuda:{n}": torch.cuda.max_memory_allocated(n) for n in range(torch.cuda.device_count())}
     content = {
         "photos": entries,
@@ -86,5 +96,5 @@ def write_report(path: Path, inpainter: Any, entries: list[Entry], seconds: floa
             for name, file in inpainter.weight_files.items()
         },
     }
-    with atomic(path) as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,39 +1,202 @@
-"""Fills the photos of the command, one after the other."""
+"""Does what the command is to do: fills one photo or many, here or with Ray, tells how it goes, writes the report."""
 
+import os
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from inpaint.errors import INTERRUPTED, UserError, first_line
-from inpaint.fill.jobs import Entry, Job, Options, Outcomes, Progress
-from inpaint.fill.report import bar, duration, kind_of, say, told, unrefined
+from inpaint.fill.jobs import (
+    Entry,
+    Job,
+    Options,
+    Outcomes,
+    ProgressCallback,
+    check_engine,
+    find_jobs,
+    holds_many,
+)
+from inpaint.fill.report import (
+    check_report,
+    duration,
+    progress_bar,
+    say,
+    status,
+    summary,
+    warning,
+    write_report,
+)
+from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
+from inpaint.photo.inpainter import Inpainter
+from inpaint.photo.masks import as_mask
+
+ShowProgress = Callable[..., None]
+"""Shows how many photos are done (a float), and, if given, the name of the one at hand."""
 
 
-def attempt(inpainter: Any, job: Job, options: Options, progress: Progress) -> Entry:
-    """One photo of many, whose failure stops no other.
+def run(
+    photo: Path,
+    mask: Path | None,
+    output: Path | None,
+    options: Options,
+    choices: dict[str, Any],
+    device: str,
+    report: Path | None,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+) -> int:
+    """Runs the whole command, see `inpaint.fill.__main__.fill`; returns its exit code.
+
+    Args:
+        choices: the arguments of `Inpainter`, but for its device.
+
+    Raises:
+        UserError: something is wrong with what the command was given, or with a single photo.
+    """
+    many = holds_many(photo)
+    check_engine(engine, many, address, workers)
+    try:
+        jobs = find_jobs(photo, mask, output, options)
+        if report is not None:
+            check_report(report, options.overwrite or many)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read or written: {error.strerror}.") from None
+    expected = ([] if many else [jobs[0].target]) + ([] if report is None else [report])
+    before = [version_of(path) for path in expected]
+    began = time.perf_counter()
+    try:
+        # of Ray's processes each makes its own; this one tells what is wrong with the choices before any starts
+        inpainter = Inpainter(**choices, device="cpu" if engine == "ray" else device)
+        if engine == "ray":
+            from inpaint.fill.cluster import LOCAL, fill_on_ray  # which imports this module
+
+            where = address or os.environ.get("RAY_ADDRESS") or LOCAL
+            outcomes = fill_on_ray(jobs, partial(Inpainter, **choices), options, device, where, workers)
+            code, entries = run_many(jobs, lambda show: outcomes, report is not None)
+        elif many:
+            code, entries = run_many(jobs, partial(one_by_one, jobs, inpainter, options), report is not None)
+        else:
+            code, entries = run_single(jobs[0], inpainter, options)
+        if report is not None:
+            write_report(report, inpainter, entries, time.perf_counter() - began, choices["preset"])
+    except KeyboardInterrupt:
+        states = [
+            f"{path} is{'' if version_of(path) != old else ' not'} written"
+            for path, old in zip(expected, before, strict=True)
+        ]
+        say(f"Interrupted: {'; '.join([STAYS, *states] if many else states)}.")
+        return INTERRUPTED
+    return code
+
+
+STAYS = "what is finished stays, and the same command goes on from there"
+
+
+def version_of(path: Path) -> tuple[int, int] | None:
+    """What changes of a file when it is written anew; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def run_single(job: Job, inpainter: Inpainter, options: Options) -> tuple[int, list[Entry]]:
+    """Fills one photo, with a progress bar, and prints the result's path on standard output.
 
     Returns:
-        `run_job`'s entry; or, beside `photo`, `skipped` (the result, which exists already) or `error` (a sentence).
+        As `run_many`.
+
+    Raises:
+        UserError: as `fill_one`.
     """
-    if job.target.exists() and not options.overwrite:
-        return {"photo": str(job.photo), "skipped": str(job.target)}
+    with progress_bar() as progress:
+        task = progress.add_task(job.photo.name, total=1.0)
+        entry = fill_one(inpainter, job, options, lambda done: progress.update(task, completed=done))
+    if text := warning(entry):
+        say(f"{job.photo.name}: {text}")
+    print(entry["output"])
+    return 0, [entry]
+
+
+def run_many(jobs: list[Job], engine: Callable[[ShowProgress], Outcomes], keep: bool) -> tuple[int, list[Entry]]:
+    """Says a line for each photo as an engine is done with it, and the counts at the end.
+
+    Args:
+        engine: given what shows the progress, yields the number of each job that is done, and its entry.
+        keep: whether the entries are wanted; those of a large archive fill the memory.
+
+    Returns:
+        The exit code (1 if one failed, 130 if interrupted), and the entries of the photos that were looked at.
+    """
+    entries: dict[int, Entry] = {}
+    counts = {"filled": 0, "skipped": 0, "failed": 0}
+    failures, code, began = [], 0, time.monotonic()
+    with progress_bar() as progress:
+        task = progress.add_task("", total=float(len(jobs)))
+
+        def show(completed: float, name: str | None = None) -> None:
+            progress.update(task, completed=completed, description=name)
+
+        outcomes = engine(show)
+        try:
+            for done, (number, entry) in enumerate(outcomes, 1):
+                name, became = jobs[number].photo.name, status(entry)
+                counts[became] += 1
+                if became == "failed":
+                    failures.append(f"{jobs[number].photo}: {entry['error']}")
+                if keep and became != "skipped":
+                    entries[number] = entry
+                show(done)
+                worked = done - counts["skipped"]
+                seconds = (time.monotonic() - began) / worked * (len(jobs) - done) if worked else 0.0
+                rest = f" ({duration(seconds)} left)" if seconds else ""
+                say(f"[{done}/{len(jobs)}] {name}: {summary(entry)}{rest}")
+                if became == "filled" and (text := warning(entry)):
+                    say(f"[{done}/{len(jobs)}] {name}: {text}")
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            say(f"Interrupted: {STAYS}.")
+        finally:
+            outcomes.close()  # and whatever the engine started
+    say(", ".join(f"{count} {name}" for name, count in counts.items()))
+    for failure in failures:
+        say(f"  {failure}")
+    return code or (1 if failures else 0), [entries[number] for number in sorted(entries)]
+
+
+def one_by_one(jobs: list[Job], inpainter: Inpainter, options: Options, show: ShowProgress) -> Outcomes:
+    """Fills photos one after the other, here: the local engine. Yields each job's number and `attempt`'s entry."""
+    for number, job in enumerate(jobs):
+        show(number, job.photo.name)
+        yield number, attempt(inpainter, job, options, lambda done, n=number: show(n + done))  # type: ignore[misc]
+
+
+def attempt(inpainter: Inpainter, job: Job, options: Options, progress: ProgressCallback) -> Entry:
+    """Fills one photo of many, unless its result exists; its failure stops no other.
+
+    Returns:
+        `fill_one`'s entry; or, beside `photo`, `skipped` (the result, which exists already) or `error` (a sentence).
+    """
     try:
-        return run_job(inpainter, job, options, progress)
+        if job.target.exists() and not options.overwrite:
+            return {"photo": str(job.photo), "skipped": str(job.target)}
+        return fill_one(inpainter, job, options, progress)
     except UserError as error:
         return {"photo": str(job.photo), "error": f"{job.origin}{error}"}
     except Exception as error:  # a fault of ours costs one photo of many
         return {"photo": str(job.photo), "error": f"{job.origin}{type(error).__name__}: {first_line(error)}"}
 
 
-def run_job(inpainter: Any, job: Job, options: Options, progress: Progress) -> Entry:
-    """Fills and writes one photo; what the report says of it.
+def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: ProgressCallback) -> Entry:
+    """Fills and writes one photo; returns what the report says of it.
 
     Raises:
         UserError: photo or mask cannot be read, nothing or everything is marked, the result cannot be written.
     """
-    from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
-    from inpaint.photo.masks import as_mask
-
     check_target(job.target, options.overwrite)
     began = time.perf_counter()
     photo = read_photo(job.photo, inpainter.max_pixels)
@@ -46,7 +209,7 @@ def run_job(inpainter: Any, job: Job, options: Options, progress: Progress) -> E
         dilate=options.dilate,
         feather=options.feather,
         on_progress=progress,
-        intermediates=options.intermediates / job.below / job.photo.stem if options.intermediates else None,
+        intermediates=options.intermediates_of(job),
     )
     done = time.perf_counter()
     write_photo(filled, job.target)
@@ -65,70 +228,3 @@ def run_job(inpainter: Any, job: Job, options: Options, progress: Progress) -> E
         },
         "holes": [hole.to_json() for hole in holes],
     }
-
-
-Shown = Callable[..., None]  # told the photos that are done, a float, and the name of the one at hand if it is another
-
-
-def run_single(job: Job, inpainter: Any, options: Options) -> tuple[int, list[Entry]]:
-    """One photo, with a bar; its path on standard output."""
-    with bar() as progress:
-        task = progress.add_task(job.photo.name, total=1.0)
-        entry = run_job(inpainter, job, options, lambda done: progress.update(task, completed=done))
-    if remark := unrefined(entry):
-        say(f"{job.photo.name}: {remark}")
-    print(entry["output"])
-    return 0, [entry]
-
-
-def one_by_one(jobs: list[Job], inpainter: Any, options: Options, shown: Shown) -> Outcomes:
-    """The local engine: each job's number and what came of it."""
-    for number, job in enumerate(jobs):
-        shown(number, job.photo.name)
-        yield number, attempt(inpainter, job, options, lambda done, n=number: shown(n + done))  # type: ignore[misc]
-
-
-def run_many(jobs: list[Job], engine: Callable[[Shown], Outcomes], keep: bool) -> tuple[int, list[Entry]]:
-    """A line for each photo as an engine is done with it, and the counts at the end.
-
-    Args:
-        engine: given what shows the progress, yields the number of each job that is done, and its entry.
-        keep: whether the entries are wanted; those of a large archive fill the memory.
-
-    Returns:
-        The exit code (1 if one failed, 130 if interrupted), and the entries of the photos that were looked at.
-    """
-    entries: dict[int, Entry] = {}
-    counts = {"filled": 0, "skipped": 0, "failed": 0}
-    failures, code, began = [], 0, time.monotonic()
-    with bar() as progress:
-        task = progress.add_task("", total=float(len(jobs)))
-
-        def shown(completed: float, name: str | None = None) -> None:
-            progress.update(task, completed=completed, description=name)
-
-        outcomes = engine(shown)
-        try:
-            for done, (number, entry) in enumerate(outcomes, 1):
-                name, kind = jobs[number].photo.name, kind_of(entry)
-                counts[kind] += 1
-                if kind == "failed":
-                    failures.append(f"{jobs[number].photo}: {entry['error']}")
-                if keep and kind != "skipped":
-                    entries[number] = entry
-                shown(done)
-                worked = done - counts["skipped"]
-                seconds = (time.monotonic() - began) / worked * (len(jobs) - done) if worked else 0.0
-                rest = f" ({duration(seconds)} left)" if seconds else ""
-                say(f"[{done}/{len(jobs)}] {name}: {told(entry)}{rest}")
-                if kind == "filled" and (remark := unrefined(entry)):
-                    say(f"[{done}/{len(jobs)}] {name}: {remark}")
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-            say("Interrupted: what is finished stays, and the same command goes on from there.")
-        finally:
-            outcomes.close()  # and whatever the engine started
-    say(", ".join(f"{count} {name}" for name, count in counts.items()))
-    for failure in failures:
-        say(f"  {failure}")
-    return code or (1 if failures else 0), [entries[number] for number in sorted(entries)]

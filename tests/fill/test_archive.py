@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from inpaint.fill import __main__ as command
 from inpaint.fill import run as run_module
-from inpaint.photo import inpainter
+from inpaint.fill.cluster import gpu_share
 from tests import logged
 from tests.fill.test_fill import files
 from tests.photo.test_inpainter import disc, network_file, picture
@@ -113,6 +113,19 @@ LINE = "a/photo 0.png,masks/disc.png\n"
             "line 1: the result of {here}/a/photo 0.png would replace a/photo 0.png, one of",
         ),
         ("a/photo 0.png,a/photo 1.png\nphoto 1.png,m.png\n", ["-o", "a"], "line 2: the result of {here}/photo 1.png"),
+        (
+            LINE,
+            ["-o", "link", "--overwrite"],
+            "the result of {here}/a/photo 0.png would replace link/a/photo 0",
+        ),
+        ("a/shown.png,masks/disc.png", ["-o", "b", "--overwrite"], "one of the photos or masks"),
+        (
+            "disc.png,masks/disc.png",
+            ["-o", "masks", "--overwrite"],
+            "would replace masks/disc.png, one of",
+        ),
+        ("b/photo 0.png,masks/disc.png\nlinked/photo 0.png,masks/disc.png", ["-o", "out"], "would both become"),
+        ("a/s.png,a/s/1/x.png", ["--save-intermediates", "link"], "intermediate pictures of {here}/a/s.png would lie"),
         (LINE, ["-o", "list.csv"], "list.csv is a file"),
         (LINE, ["--mask", "masks/disc.png"], "names the mask of each photo"),
         (LINE, ["--engine", "spark"], "There is no engine 'spark'"),
@@ -125,6 +138,10 @@ LINE = "a/photo 0.png,masks/disc.png\n"
 def test_mistakes_end_in_a_sentence_and_change_nothing(archive, monkeypatch, net, text, arguments, sentence):
     monkeypatch.chdir(archive.parent)
     archive.write_bytes(text.encode("latin-1"))
+    Path("link").symlink_to(archive.parent)
+    Path("out").mkdir()
+    Path("out/linked").symlink_to("b")
+    Path("a/shown.png").symlink_to(archive.parent / "b" / "a" / "shown.png")
     before = files(archive.parent)
     result = CliRunner().invoke(app, ["list.csv", "--content", str(net), *arguments])
     assert result.exit_code == 2, result.output
@@ -133,6 +150,26 @@ def test_mistakes_end_in_a_sentence_and_change_nothing(archive, monkeypatch, net
     assert sentence.format(here=archive.parent) in said
     assert "\n" not in said
     assert files(archive.parent) == before
+
+
+def test_a_way_up_from_behind_a_link_is_the_systems(run, archive, tmp_path_factory):
+    """A list in a folder that is a link: `..` in it is where the link leads, for the photo; the result stays below."""
+    far = tmp_path_factory.mktemp("far") / "deep"
+    far.mkdir()
+    Image.fromarray(picture()).save(far.parent / "photo.png")
+    (archive.parent / "link").symlink_to(far)
+    archive.write_text("link/../photo.png,masks/disc.png\n")
+    result = run(archive, "-o", archive.parent / "out")
+    assert result.exit_code == 0, result.stderr
+    assert files(archive.parent / "out") == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "share"), [(1, 1, 1), (2, 4, 1), (4, 4, 1), (4, 1, 1 / 4), (3, 2, 1 / 2), (9, 4, 1 / 3)]
+)
+def test_workers_share_gpus_such_that_all_fit(workers, gpus, share):
+    assert gpu_share(workers, gpus) == share
+    assert gpus * int(1 / share) >= workers
 
 
 def test_ray_is_for_many_photos(run, archive):
@@ -172,7 +209,7 @@ def ray(archive, monkeypatch):
     monkeypatch.setenv(logged.LOG, str(archive.parent / "log"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # else whatever this machine does beside the tests comes first
-    monkeypatch.setattr(inpainter, "Inpainter", logged.Logged)
+    monkeypatch.setattr(run_module, "Inpainter", logged.Logged)
     return module
 
 

@@ -1,10 +1,12 @@
 import json
+import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import zlib
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from inpaint.fill import __main__ as command
+from inpaint.fill import jobs
+from inpaint.fill import run as run_module
 from inpaint.photo.files import read_photo
 from inpaint.photo.inpainter import Inpainter
 from inpaint.photo.windows import soften
@@ -126,11 +130,16 @@ def test_a_hole_without_texture_around_is_told(run, photo):
     assert "photo.png: 1 hole(s) with too little around" in result.stderr
 
 
-def test_home_is_found(run, photo, mask, tmp_path, monkeypatch):
+def test_home_is_found(run, photo, mask, net, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     result = run("~/photo.png", "--mask=~/mask.png", "-o", "~/out.png")
     assert result.exit_code == 0, result.output
     assert "out.png" in files(tmp_path)
+    shutil.copy(net, tmp_path / "net.safetensors")
+    more = ("--overwrite", "--save-intermediates=~/steps", "--report=~/report.json", "-o", "~/out.png")
+    result = run("~/photo.png", "--mask=~/mask.png", *more, content="~/net.safetensors")
+    assert result.exit_code == 0, result.output
+    assert {"report.json", "steps/photo/hole_001/input.png"} <= set(files(tmp_path))
 
 
 def test_a_folder_run_goes_on_where_it_stopped(run, tmp_path, mask):
@@ -208,6 +217,61 @@ def test_interrupting_keeps_what_is_finished(run, tmp_path, mask, monkeypatch):
     assert "1 filled, 1 skipped, 0 failed" in result.output
 
 
+def interrupt_after(monkeypatch, name):
+    """Ctrl-C as soon as a function of the run returns."""
+    real = getattr(run_module, name)
+
+    def interrupted(*arguments, **options):
+        real(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, name, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("after", "many", "sentence"),
+    [
+        ("Inpainter", False, "Interrupted: out.png is not written; report.json is not written."),
+        ("read_photo", False, "Interrupted: out.png is not written; report.json is not written."),
+        ("write_photo", False, "Interrupted: out.png is written; report.json is not written."),
+        ("run_single", False, "Interrupted: out.png is written; report.json is not written."),
+        ("write_report", False, "Interrupted: out.png is written; report.json is written."),
+        ("run_many", True, "goes on from there; report.json is not written."),
+        ("write_report", True, "goes on from there; report.json is written."),
+    ],
+)
+def test_what_is_said_of_an_interruption_is_true(run, photo, mask, tmp_path, monkeypatch, after, many, sentence):
+    (tmp_path / "photos").mkdir()
+    shutil.copy(photo, tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    for name in ("out.png", "report.json"):
+        Path(name).write_text("old")
+    given = ["photos"] if many else ["photo.png", "-o", "out.png", "--overwrite"]
+    interrupt_after(monkeypatch, after)
+    result = run(*given, "--mask", mask, "--report", "report.json")
+    assert result.exit_code == 130, result.output
+    assert sentence in result.stderr
+    for name in ("report.json",) if many else ("out.png", "report.json"):
+        assert (Path(name).read_bytes() == b"old") == (f"{name} is not written" in result.stderr)
+
+
+def test_a_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
+    """And the mask of a photo is the first with its stem."""
+    for folder, suffix in (("photos", ".jpg"), ("masks", ".png")):
+        (tmp_path / folder).mkdir()
+        for number in range(50):
+            (tmp_path / folder / f"{number}{suffix}").touch()
+    (tmp_path / "masks" / "7.bmp").touch()
+    (tmp_path / "masks" / "9.png").unlink()
+    listed, iterdir = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: listed.append(self.name) or iterdir(self))
+    found = jobs.folder_jobs(tmp_path / "photos", tmp_path / "masks", tmp_path / "out")
+    assert sorted(listed) == ["masks", "photos"]
+    names = {job.photo.name: job.mask.name for job in found}
+    assert len(names) == 50
+    assert (names["3.jpg"], names["7.jpg"], names["9.jpg"]) == ("3.png", "7.bmp", "9.jpg")
+
+
 def broken(tmp_path):
     """Files with which something is wrong."""
     (tmp_path / "text.png").write_text("hello")
@@ -278,12 +342,26 @@ BOX = ("--box", "10,10,30,30")
         (["holder", *BOX], "holds no pictures"),
         (["photos", *BOX, "-o", "photos"], "the folder of the photos themselves"),
         (["photos", *BOX, "-o", "out.png"], "looks like a file"),
+        (["photos", *BOX, "-o", "link"], "the folder of the photos themselves"),
+        (["photos", "--mask", "photos/a.png", "-o", "holder", "--overwrite"], "holds no pictures"),
+        (["photos", "--mask", "masks", "-o", "linked_masks", "--overwrite"], "would replace linked_masks/a.png"),
+        (["n" * 256 + ".png", *BOX], "does not exist"),
+        (["photo.png", "--mask", "n" * 256 + ".png"], "does not exist"),
+        (["photo.png", *BOX, "-o", "n" * 256 + ".png"], "cannot be read or written: File name too long"),
+        (["photo.png", *BOX, "--report", "n" * 256 + ".json"], "cannot be read or written: File name too long"),
+        (["photo.png", *BOX, "--save-intermediates", "n" * 256], "cannot be read or written: File name too long"),
+        (["~nobody-of-this-name/photo.png", *BOX], "does not exist"),
+        (["photo.png", *BOX, "--device", "cpu:"], "There is no device 'cpu:'"),
     ],
 )
 def test_mistakes_end_in_a_sentence_and_change_nothing(photo, tmp_path, monkeypatch, net, arguments, sentence):
     broken(tmp_path)
     (tmp_path / "photos").mkdir()
     Image.fromarray(picture()).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(disc()).save(tmp_path / "masks" / "a.png")
+    for name, folder in (("link", "photos"), ("linked_masks", "masks")):
+        (tmp_path / name).symlink_to(tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -299,9 +377,7 @@ def test_mistakes_end_in_a_sentence_and_change_nothing(photo, tmp_path, monkeypa
 
 
 def test_an_unwritable_folder(run, photo, tmp_path, monkeypatch):
-    from inpaint.photo import files as photos
-
-    monkeypatch.setattr(photos, "os", SimpleNamespace(access=lambda *_: False, W_OK=0, X_OK=0))
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK | os.X_OK)
     result = run(photo, *BOX, "-o", tmp_path / "out.png")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
