@@ -140,19 +140,18 @@ def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[J
     if output.suffix.lower() in FORMATS and not output.is_dir():
         raise UserError(f"{photos} is a folder, so -o has to be one too, and {output} looks like a file.")
     check_folder(output)
-    found = [path for path in pictures_in(photos) if masks is None or not path.samefile(masks)]
+    found = pictures_in(photos)
+    own: dict[Path, Path] = {}  # the mask of each photo
+    if masks is not None and masks.is_dir():
+        by_stem = {path.stem: path for path in reversed(pictures_in(masks))}
+        own = {photo: by_stem.get(photo.stem, masks / photo.name) for photo in found}
+    elif masks is not None:
+        own = {photo: masks for photo in found if not photo.samefile(masks)}
+        found = list(own)
     if not found:
         raise UserError(f"{photos} holds no pictures: none of its files ends with {', '.join(READABLE)}.")
-    mask_of: dict[str, Path] = {}
-    if masks is not None and masks.is_dir():
-        for path in pictures_in(masks):
-            mask_of.setdefault(path.stem, path)
-    jobs = []
-    for photo in found:
-        name = photo.name if photo.suffix.lower() in FORMATS else f"{photo.stem}.png"
-        own = mask_of.get(photo.stem, masks / photo.name) if masks is not None and masks.is_dir() else masks
-        jobs.append(Job(photo, own, output / name))
-    return jobs
+    named = [photo.name if photo.suffix.lower() in FORMATS else f"{photo.stem}.png" for photo in found]
+    return [Job(photo, own.get(photo), output / name) for photo, name in zip(found, named, strict=True)]
 
 
 def pictures_in(folder: Path) -> list[Path]:
