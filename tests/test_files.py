@@ -36,3 +36,17 @@ def test_a_replaced_file_keeps_its_mode_and_a_new_one_has_the_usual_one(tmp_path
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o644
     assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == mode
     assert (tmp_path / "old").read_text() == "new"
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    (tmp_path / "kept.txt").write_text("before")
+
+    def write_half():
+        with atomic(tmp_path / "kept.txt") as beside:
+            beside.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(UserError, match="could not be written: disk full"):
+        write_half()
+    assert (tmp_path / "kept.txt").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from inpaint.data.listing import pictures_under
 from inpaint.errors import UserError, first_line
+from inpaint.imaging.box import Box
+from inpaint.imaging.reading import SUFFIXES
 from inpaint.photo.files import FORMATS, check_folder, check_target, target_for
 
-Box = tuple[int, int, int, int]
 ProgressCallback = Callable[[float], None]  # called with the part of a photo's work that is done, from 0 to 1
 Entry = dict[str, Any]  # what came of a photo, as the report says it
 Outcomes = Generator[tuple[int, Entry], None, None]  # of an engine: the number of a job that is done, what came of it
@@ -51,7 +53,6 @@ class Options:
         return self.intermediates / job.below / job.photo.stem if self.intermediates else None
 
 
-READABLE = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
 LISTS = (".csv", ".txt")
 
 
@@ -65,7 +66,7 @@ def parse_box(text: str) -> Box:
         left, top, right, bottom = (int(part) for part in text.split(","))
     except ValueError:
         raise UserError(f"--box {text} is not four whole numbers: give LEFT,TOP,RIGHT,BOTTOM in pixels.") from None
-    return left, top, right, bottom
+    return Box(left, top, right, bottom)
 
 
 def holds_many(photo: Path) -> bool:
@@ -149,18 +150,14 @@ def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[J
         own = {photo: masks for photo in found if not photo.samefile(masks)}
         found = list(own)
     if not found:
-        raise UserError(f"{photos} holds no pictures: none of its files ends with {', '.join(READABLE)}.")
+        raise UserError(f"{photos} holds no pictures: none of its files ends with {', '.join(SUFFIXES)}.")
     named = [photo.name if photo.suffix.lower() in FORMATS else f"{photo.stem}.png" for photo in found]
     return [Job(photo, own.get(photo), output / name) for photo, name in zip(found, named, strict=True)]
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """By name, hidden files left out (what other systems put beside a picture, what a killed run left)."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in READABLE and path.is_file() and not path.name.startswith(".")
-    )
+    """The pictures of a folder, by name, but not those of the folders inside."""
+    return [folder / name for name in pictures_under(folder, recursive=False)]
 
 
 def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job]:

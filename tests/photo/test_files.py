@@ -393,7 +393,7 @@ def test_colours_go_to_rgb_and_back(mode, dtype):
         pixels[..., 3] = 0
     colours = len(mode.removesuffix("A"))
     picture = rgb_from_pixels(pixels, mode)
-    assert picture.shape == (1, 3, *SIZE)
+    assert picture.shape == (3, *SIZE)
     old = pixels[..., :colours]
     assert np.array_equal(blend(old, colours_from_rgb(picture, mode), np.full(SIZE, 255, np.uint8)), old)
 
