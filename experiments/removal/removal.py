@@ -70,7 +70,7 @@ METHODS = {
 
 
 def version(name: str) -> str | None:
-    """What a method's results depend on; None if it is not installed. Ours is known by its files, weights included."""
+    """Finds the version that a method's results depend on: of ours a hash of its files. None if it is not installed."""
     if name == "ours":
         digest = hashlib.sha256()
         for path in sorted((*(ROOT / "inpaint").rglob("*"), *(ROOT / "conf").rglob("*.yaml"))):
@@ -88,7 +88,7 @@ def version(name: str) -> str | None:
 # photographs and masks
 
 
-class Job(NamedTuple):
+class Scene(NamedTuple):
     """A photograph and what is removed from it."""
 
     name: str
@@ -97,13 +97,14 @@ class Job(NamedTuple):
     shapes: list[dict[str, list[float]]]
 
 
-def read_jobs(data: Path, objects: Path = OBJECTS) -> list[Job]:
+def read_scenes(data: Path, objects: Path = OBJECTS) -> list[Scene]:
+    """Reads which photographs of the folder `data` are used, and what is removed from each."""
     entries: Any = OmegaConf.to_container(OmegaConf.load(objects))
-    return [Job(name, data / entry["photo"], entry["what"], entry["shapes"]) for name, entry in entries.items()]
+    return [Scene(name, data / entry["photo"], entry["what"], entry["shapes"]) for name, entry in entries.items()]
 
 
 def read_photo(path: Path) -> Image.Image:
-    """The photograph upright and in RGB, made smaller if it has to be."""
+    """Reads a photograph, upright and in RGB, at most `LONGER_SIDE` pixels on its longer side."""
     with Image.open(path) as image:
         photo = ImageOps.exif_transpose(image).convert("RGB")
     photo.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.LANCZOS)
@@ -111,7 +112,7 @@ def read_photo(path: Path) -> Image.Image:
 
 
 def draw_mask(shapes: list[dict[str, list[float]]], size: tuple[int, int]) -> np.ndarray:
-    """A bool mask [height, width] of shapes in relative coordinates; `size` is width and height.
+    """Draws a bool mask [height, width] of shapes in relative coordinates; `size` is width and height.
 
     Raises:
         ValueError: there is no such shape, or it reaches outside the photograph.
@@ -139,7 +140,7 @@ def draw_mask(shapes: list[dict[str, list[float]]], size: tuple[int, int]) -> np
 
 
 def enlarge(mask: np.ndarray, by: int) -> np.ndarray:
-    """Everything within `by` pixels of the mask."""
+    """Enlarges a bool mask by all that lies within `by` pixels of it."""
     from scipy.ndimage import distance_transform_edt
 
     return distance_transform_edt(~mask) <= by
@@ -164,7 +165,7 @@ def measure(name: str, folder: Path, key: str) -> None:
 
 
 def start(name: str, folder: Path, key: str) -> str | None:
-    """`measure` in a new process; what went wrong, if something did."""
+    """Runs `measure` in a new process; returns what went wrong, or None."""
     command = [sys.executable, "-m", "experiments.removal.removal", "--measure", name, str(folder.resolve()), key]
     try:
         done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=TIME_LIMIT)
@@ -176,7 +177,7 @@ def start(name: str, folder: Path, key: str) -> str | None:
 
 
 def finished(name: str, folder: Path, key: str) -> Result | None:
-    """The measurements of an earlier run, if they are of this very photograph, mask and version."""
+    """Reads the measurements of an earlier run, if they are of this very photograph, mask and version."""
     try:
         result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -187,10 +188,10 @@ def finished(name: str, folder: Path, key: str) -> Result | None:
 # the whole comparison
 
 
-def fill_all(job: Job, head: str, folder: Path, versions: dict[str, str]) -> tuple[dict[str, Result], list[str]]:
-    """One photograph by every method: the measurements, and what failed."""
-    photo = read_photo(job.path)
-    mask = enlarge(draw_mask(job.shapes, photo.size), ENLARGED)
+def fill_all(scene: Scene, head: str, folder: Path, versions: dict[str, str]) -> tuple[dict[str, Result], list[str]]:
+    """Fills one photograph by every method; returns the measurements by method, and what failed."""
+    photo = read_photo(scene.path)
+    mask = enlarge(draw_mask(scene.shapes, photo.size), ENLARGED)
     source = hashlib.sha256(photo.tobytes() + mask.tobytes()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     for picture, name in ((photo, "input"), (Image.fromarray(mask), "mask")):
@@ -204,7 +205,7 @@ def fill_all(job: Job, head: str, folder: Path, versions: dict[str, str]) -> tup
             note, error = "", start(name, folder, key)
             result = finished(name, folder, key)
             if result is None:
-                failures.append(f"{job.name}, {METHODS[name].heading}: {error}")
+                failures.append(f"{scene.name}, {METHODS[name].heading}: {error}")
                 print(f"{head}: {METHODS[name].heading} failed: {error}", flush=True)
                 continue
         results[name] = result
@@ -213,13 +214,14 @@ def fill_all(job: Job, head: str, folder: Path, versions: dict[str, str]) -> tup
 
 
 def cell(result: Result | None) -> str:
+    """A result as it stands in the table."""
     if result is None:
         return "failed"
     return f"{result['seconds']:.{1 if result['seconds'] >= 1 else 2}f} s, {result['memory']:.0f} MiB"
 
 
 def crops(folder: Path, names: list[str]) -> list[Image.Image]:
-    """The surroundings of what is removed: of the photograph with the hole marked, and of each method's result."""
+    """Cuts the surroundings of what is removed out of the photograph, the hole in red, and each method's result."""
     photo, mask = Image.open(folder / "input.png"), np.array(Image.open(folder / "mask.png")) > 0
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
@@ -237,7 +239,7 @@ def crops(folder: Path, names: list[str]) -> list[Image.Image]:
 
 
 def side_by_side(folder: Path, names: list[str]) -> Image.Image:
-    """What is removed from one photograph, and by each method."""
+    """Lays out what is removed from one photograph, and what each method makes of it."""
     pictures = crops(folder, names)
     ratio = TILE / max(pictures[0].size)
     width, height = (max(1, round(ratio * length)) for length in pictures[0].size)
@@ -256,7 +258,7 @@ def side_by_side(folder: Path, names: list[str]) -> Image.Image:
 
 
 def overview(folders: list[Path], name: str, side: int = 220, across: int = 3) -> Image.Image:
-    """What one method makes of the photographs, in pairs, for a page that has room for one picture."""
+    """Lays out what one method makes of all photographs, in pairs of before and after, as one picture."""
     step = side + 6
     sheet = Image.new("RGB", (2 * across * step - 6, max(1, -(-len(folders) // across)) * step - 6), "white")
     for number, folder in enumerate(folders):
@@ -281,9 +283,9 @@ def save_jpeg(picture: Image.Image, path: Path, most: int = JPEG_BYTES) -> None:
 
 
 def page(
-    jobs: list[Job], results: dict[str, dict[str, Result]], versions: dict[str, str], out: Path, notes: list[str]
+    scenes: list[Scene], results: dict[str, dict[str, Result]], versions: dict[str, str], out: Path, notes: list[str]
 ) -> str:
-    """Markdown: seconds and memory, what was compared, and the pictures."""
+    """Writes the page in Markdown: seconds and memory, what was compared, and the pictures."""
     lines = [
         "# Objects removed: results",
         "",
@@ -292,11 +294,11 @@ def page(
         "| removed | photograph | hole | " + " | ".join(METHODS[name].heading for name in versions) + " |",
         "| --- | --- | ---: | " + " | ".join("---:" for _ in versions) + " |",
     ]
-    for job in jobs:
-        mask = np.array(Image.open(out / job.name / "mask.png")) > 0
-        cells = " | ".join(cell(results[job.name].get(name)) for name in versions)
+    for scene in scenes:
+        mask = np.array(Image.open(out / scene.name / "mask.png")) > 0
+        cells = " | ".join(cell(results[scene.name].get(name)) for name in versions)
         size = f"{mask.shape[1]} x {mask.shape[0]}"
-        lines.append(f"| [{job.what}](#{job.name}) | {job.path.name}, {size} | {int(mask.sum())} | {cells} |")
+        lines.append(f"| [{scene.what}](#{scene.name}) | {scene.path.name}, {size} | {int(mask.sum())} | {cells} |")
     medians = []
     for name in versions:
         own = [measured[name] for measured in results.values() if name in measured]
@@ -312,12 +314,13 @@ def page(
         f"cores to run on: {cores()}, OMP_NUM_THREADS: {threads}.",
     ]
     lines += [f"Left out: {note}." for note in notes]
-    for job in jobs:
-        lines += ["", f"## {job.name}", "", f"{job.what.capitalize()}.", "", f"![{job.what}]({job.name}.jpg)"]
+    for scene in scenes:
+        lines += ["", f"## {scene.name}", "", f"{scene.what.capitalize()}.", "", f"![{scene.what}]({scene.name}.jpg)"]
     return "\n".join(lines) + "\n"
 
 
 def cores() -> int:
+    """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -327,12 +330,12 @@ def compare(data: Path, out: Path, only: list[str] | None, publish: Path | None 
     Args:
         publish: the folder that they are copied to when all photographs are done.
     """
-    jobs = [job for job in read_jobs(data) if only is None or job.name in only]
+    scenes = [scene for scene in read_scenes(data) if only is None or scene.name in only]
     notes = []
-    for job in jobs:
-        if not job.path.is_file():
-            notes.append(f"{job.name}, for there is no {job.path}")
-    present = [job for job in jobs if job.path.is_file()]
+    for scene in scenes:
+        if not scene.path.is_file():
+            notes.append(f"{scene.name}, for there is no {scene.path}")
+    present = [scene for scene in scenes if scene.path.is_file()]
     versions: dict[str, str] = {}
     for name, method in METHODS.items():
         its_version = version(name)
@@ -348,11 +351,11 @@ def compare(data: Path, out: Path, only: list[str] | None, publish: Path | None 
     results: dict[str, dict[str, Result]] = {}
     failures: list[str] = []
     try:
-        for number, job in enumerate(present, start=1):
-            folder = out / job.name
-            results[job.name], failed = fill_all(job, f"[{number}/{len(present)}] {job.name}", folder, versions)
+        for number, scene in enumerate(present, start=1):
+            folder = out / scene.name
+            results[scene.name], failed = fill_all(scene, f"[{number}/{len(present)}] {scene.name}", folder, versions)
             failures += failed
-            save_jpeg(side_by_side(folder, list(results[job.name])), out / f"{job.name}.jpg")
+            save_jpeg(side_by_side(folder, list(results[scene.name])), out / f"{scene.name}.jpg")
     except KeyboardInterrupt:
         print("\nInterrupted: what is finished stays, and the same command goes on from there.")
         return INTERRUPTED
@@ -361,10 +364,10 @@ def compare(data: Path, out: Path, only: list[str] | None, publish: Path | None 
     print(f"{len(present)} photographs compared, {len(failures)} failures: {out / 'results.md'}")
     for failure in failures:
         print(f"  {failure}")
-    if publish is not None and only is None and len(present) == len(jobs):
+    if publish is not None and only is None and len(present) == len(scenes):
         first = next(iter(versions))
         save_jpeg(overview([out / name for name in results if first in results[name]], first), out / "overview.jpg")
-        for name in (*(f"{job.name}.jpg" for job in present), "overview.jpg", "results.md"):
+        for name in (*(f"{scene.name}.jpg" for scene in present), "overview.jpg", "results.md"):
             with atomic(publish / name) as path:
                 shutil.copyfile(out / name, path)
         print(f"{publish / 'results.md'} is renewed")
@@ -383,7 +386,7 @@ def main() -> None:
         measure(name, Path(folder), key)
         return
     only = options.only.split(",") if options.only else None
-    known = [job.name for job in read_jobs(options.photos)]
+    known = [scene.name for scene in read_scenes(options.photos)]
     if only and (unknown := set(only) - set(known)):
         parser.error(f"there is no {', '.join(sorted(unknown))}: choose among {', '.join(known)}")
     try:

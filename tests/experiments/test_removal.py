@@ -28,8 +28,8 @@ def data(tmp_path, monkeypatch):
     def grey(photo, mask):
         return np.where(mask[..., None], np.uint8(128), photo)
 
-    read_jobs = removal.read_jobs
-    monkeypatch.setattr(removal, "read_jobs", lambda data: read_jobs(data, objects))
+    read_scenes = removal.read_scenes
+    monkeypatch.setattr(removal, "read_scenes", lambda data: read_scenes(data, objects))
     monkeypatch.setattr(
         removal, "METHODS", {"grey": removal.Method("Grey", "numpy", lambda: grey), "gone": removal.METHODS["telea"]}
     )
@@ -58,16 +58,16 @@ def published(folder: Path) -> Path:
 
 
 def test_twelve_objects_are_small_parts_of_their_photographs():
-    jobs = removal.read_jobs(DATA)
-    assert len(jobs) == 12
-    for job in jobs:
-        mask = removal.draw_mask(job.shapes, (400, 300))
-        assert 0.002 < mask.mean() < 0.3, job.name
+    scenes = removal.read_scenes(DATA)
+    assert len(scenes) == 12
+    for scene in scenes:
+        mask = removal.draw_mask(scene.shapes, (400, 300))
+        assert 0.002 < mask.mean() < 0.3, scene.name
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
 def test_every_object_has_its_photograph():
-    assert [job.name for job in removal.read_jobs(DATA) if not job.path.is_file()] == []
+    assert [scene.name for scene in removal.read_scenes(DATA) if not scene.path.is_file()] == []
 
 
 def test_shapes_scale_with_the_photograph():
