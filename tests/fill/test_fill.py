@@ -263,8 +263,8 @@ def test_a_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
             (tmp_path / folder / f"{number}{suffix}").touch()
     (tmp_path / "masks" / "7.bmp").touch()
     (tmp_path / "masks" / "9.png").unlink()
-    listed, iterdir = [], Path.iterdir
-    monkeypatch.setattr(Path, "iterdir", lambda self: listed.append(self.name) or iterdir(self))
+    listed, walk = [], os.walk
+    monkeypatch.setattr(os, "walk", lambda top, **options: listed.append(top.name) or walk(top, **options))
     found = jobs.folder_jobs(tmp_path / "photos", tmp_path / "masks", tmp_path / "out")
     assert sorted(listed) == ["masks", "photos"]
     names = {job.photo.name: job.mask.name for job in found}
