@@ -19,7 +19,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from experiments.removal.removal import save_jpeg
+from experiments.pictures import save_jpeg
 from inpaint.errors import UserError
 from inpaint.evaluation.comparison import compare, read_jobs, shortcomings
 from inpaint.files import atomic

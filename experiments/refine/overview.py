@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from experiments.examples import near_the_hole
-from experiments.removal.removal import save_jpeg
+from experiments.pictures import save_jpeg
 from inpaint.errors import UserError
 from inpaint.evaluation.gallery import gallery
 from inpaint.imaging.reading import read_picture

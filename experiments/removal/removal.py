@@ -26,6 +26,7 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from experiments.pictures import save_jpeg
 from inpaint.classical.filling import LOADERS, Filler
 from inpaint.errors import INTERRUPTED, UserError
 from inpaint.files import atomic
@@ -38,7 +39,6 @@ LONGER_SIDE = 1600  # pixels
 ENLARGED = 8  # pixels by which every mask is: what `python -m inpaint.fill` does unless told otherwise
 TIME_LIMIT = 1800  # seconds, of one method for one photograph
 TILE = 512  # pixels: the longer side of each picture in a side-by-side one
-JPEG_BYTES = 280_000
 
 Result = dict[str, float]
 
@@ -266,20 +266,6 @@ def overview(folders: list[Path], name: str, side: int = 220, across: int = 3) -
             x, y = 2 * (number % across) + i, number // across
             sheet.paste(ImageOps.pad(picture, (side, side), color="white"), (x * step, y * step))
     return sheet
-
-
-def save_jpeg(picture: Image.Image, path: Path, most: int = JPEG_BYTES) -> None:
-    """In the best quality that stays below `most` bytes; smaller if none does."""
-    quality = 92
-    while True:
-        with atomic(path) as beside:
-            picture.save(beside, quality=quality, optimize=True)
-        if path.stat().st_size <= most:
-            return
-        if quality > 70:
-            quality -= 4
-        else:
-            picture = picture.resize((picture.width * 4 // 5, picture.height * 4 // 5), Image.Resampling.LANCZOS)
 
 
 def page(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from experiments.removal.removal import save_jpeg
+from experiments.pictures import save_jpeg
 from inpaint.content.losses import hole_errors
 from inpaint.content.weights import STARTER
 from inpaint.data.crops import centre_crop

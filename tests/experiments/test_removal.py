@@ -174,13 +174,6 @@ def test_missing_photographs_are_skipped_by_name(data, started, tmp_path, capsys
     assert "Nothing to do" in capsys.readouterr().out
 
 
-def test_side_by_side_pictures_stay_small(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (900, 1600, 3), dtype=np.uint8)
-    removal.save_jpeg(Image.fromarray(noise), tmp_path / "noise.jpg")
-    assert (tmp_path / "noise.jpg").stat().st_size < 300_000
-    assert [path.name for path in tmp_path.iterdir()] == ["noise.jpg"]
-
-
 def test_a_method_in_a_process_of_its_own_is_measured(tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     mask = np.zeros((40, 50), dtype=bool)
