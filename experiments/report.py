@@ -21,7 +21,8 @@ from PIL import Image
 
 from experiments.pictures import save_jpeg
 from inpaint.errors import UserError
-from inpaint.evaluation.comparison import compare, read_jobs, shortcomings
+from inpaint.evaluation.comparison import compare, shortcomings
+from inpaint.evaluation.sweep_jobs import read_jobs
 from inpaint.files import atomic
 
 HERE = Path(__file__).parent

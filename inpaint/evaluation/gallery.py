@@ -1,4 +1,4 @@
-"""Pictures side by side under their headings."""
+"""Draws pictures side by side under their headings."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ HEADING = 24  # height of the line of headings, in pixels
 def gallery(
     rows: Sequence[Sequence[Float[Tensor, "3 _ _"]]], headings: Sequence[str], side: int = 256
 ) -> Float[Tensor, "3 height width"]:
-    """One picture that shows `rows` of pictures under `headings`, on white.
+    """Draws `rows` of pictures under `headings`, on white, as one picture.
 
     Every picture stands in a square tile of `side` pixels, which its longer side fills.
 
@@ -42,8 +42,8 @@ def _tile(picture: Float[Tensor, "3 _ _"], side: int) -> Float[Tensor, "3 side s
     size = (max(1, round(side * height / longer)), max(1, round(side * width / longer)))
     tile = torch.ones(3, side, side)
     top, left = (side - size[0]) // 2, (side - size[1]) // 2
-    shown = resize(picture.detach().float().cpu()[None], size)[0]
-    tile[:, top : top + size[0], left : left + size[1]] = shown.clamp(0, 1)
+    resized = resize(picture.detach().float().cpu()[None], size)[0]
+    tile[:, top : top + size[0], left : left + size[1]] = resized.clamp(0, 1)
     return tile
 
 

@@ -1,4 +1,4 @@
-"""Measures of one filled picture: errors against the truth, and how well the hole fits its surroundings."""
+"""Measures one filled picture: its errors against the truth, and how well the hole fits its surroundings."""
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ def measure(
     truth: Float[Tensor, "3 height width"],
     mask: Float[Tensor, "1 height width"],
 ) -> dict[str, dict[str, float]]:
-    """Errors in the hole and over the whole picture: `{"hole": {l1, l2, psnr, ssim}, "whole": {same}}`.
+    """Measures the errors in the hole and over the whole picture: `{"hole": {l1, l2, psnr, ssim}, "whole": {same}}`.
 
     Pictures are in [0, 1] and at least 11 pixels high and wide; the prediction is clamped, as it is when it
     is written.
@@ -36,9 +36,8 @@ def measure(
     if not hole.any():
         raise ValueError("the mask holds no hole: there is nothing to measure")
     prediction, truth = prediction.float().clamp(0, 1), truth.float()
-    ssim, ssim_map = structural_similarity_index_measure(
-        prediction[None], truth[None], data_range=1.0, return_full_image=True
-    )
+    pair = prediction[None], truth[None]
+    ssim, ssim_map = structural_similarity_index_measure(*pair, data_range=1.0, return_full_image=True)
     return {
         "hole": _errors(prediction[:, hole], truth[:, hole]) | {"ssim": float(ssim_map[0][:, hole].mean())},
         "whole": _errors(prediction, truth) | {"ssim": float(ssim)},
@@ -46,7 +45,7 @@ def measure(
 
 
 def sharpness_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> float:
-    """Mean gradient magnitude inside the hole over that of the 16-pixel ring around it; 1 is equally sharp.
+    """Divides the mean gradient magnitude inside the hole by that of the 16-pixel ring around it; 1 is equally sharp.
 
     The gradient is the forward difference to the right and below, channel by channel; a pixel counts where
     both lie in its own region, so a seam at the border is no sharpness. `nan` where the ratio is undefined
@@ -65,7 +64,7 @@ def sharpness_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor
 
 
 def seam_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> float:
-    """The larger mean step at the hole's border over the mean step inside the 8-pixel ring outside it; 1 is no seam.
+    """Divides the larger mean step at the hole's border by the mean step in the 8-pixel ring outside it; 1 is no seam.
 
     A step is the absolute difference of two neighbours, which share a side. Two means are taken at the border: of the
     steps across it, and of those one pixel further in, from its first pixel inside to the one behind. So a fill whose
@@ -96,7 +95,7 @@ def colour_cast(
     reference: Float[Tensor, "3 height width"],
     mask: Float[Tensor, "1 height width"],
 ) -> float:
-    """How far the hole's mean colour lies from the reference's, whatever its lightness; about 2.3 is just visible.
+    """Measures how far the hole's mean colour lies from the reference's, lightness aside; about 2.3 is just visible.
 
     The distance of the two means over the hole in the a*b* plane of CIE L*a*b* (D65). Pictures are in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""Validation pictures side by side, after every epoch."""
+"""Draws validation pictures side by side after every epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from inpaint.imaging.reading import write_picture
 
 
 class Panel(pl.Callback):
-    """After every validation, the first pictures: input, prediction and truth side by side.
+    """Draws, after every validation, the first pictures: input, prediction and truth side by side.
 
     Written to `<folder>/panels/epoch_NNN.png` and logged to W&B. The pictures are the first `pictures` of the
     validation set (in the main process), the same every time; the prediction is `pl_module(picture, mask)`.
@@ -23,38 +23,31 @@ class Panel(pl.Callback):
         UserError: `pictures` is negative or no whole number.
     """
 
-    def __init__(self, folder: str | Path, pictures: int = 8) -> None:
+    def __init__(self, folder: str | Path, pictures: int) -> None:
         if not isinstance(pictures, int) or pictures < 0:
             raise UserError(f"callbacks.panel.pictures is {pictures}, but must be a whole number of at least 0.")
-        self.folder = Path(folder) / "panels"
-        self.pictures = pictures
-        self.shown: list[tuple[Tensor, Tensor]] = []  # pictures and masks of a batch
+        self.folder, self.pictures = Path(folder) / "panels", pictures
+        self.batches: list[tuple[Tensor, Tensor]] = []  # pictures and masks, from which the next panel is drawn
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.shown = []
+        self.batches = []
 
     def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        wanted = self.pictures - sum(len(pictures) for pictures, _ in self.shown)
+        wanted = self.pictures - sum(len(pictures) for pictures, _ in self.batches)
         if wanted > 0 and trainer.is_global_zero:
-            self.shown.append((batch["picture"][:wanted], batch["mask"][:wanted]))
+            self.batches.append((batch["picture"][:wanted], batch["mask"][:wanted]))
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self.shown or trainer.sanity_checking:
+        if not self.batches or trainer.sanity_checking:
             return
         rows = []
-        for pictures, masks in self.shown:
+        for pictures, masks in self.batches:
             inputs = pictures * (1 - masks) + masks  # the hole in white, as in the paper's figures
             rows += [list(row) for row in zip(inputs, pl_module(pictures, masks), pictures, strict=True)]
-        self.shown = []
+        self.batches = []  # their memory is for training
         path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
         write_picture(gallery(rows, ["input", "prediction", "truth"], side=128), path)
         for logger in trainer.loggers:

@@ -1,12 +1,12 @@
-"""Measures by networks whose weights are given as files: LPIPS (Zhang et al. 2018) and FID (Heusel et al. 2017).
+"""Measures by networks, LPIPS (Zhang et al. 2018) and FID (Heusel et al. 2017), whose weights are given as files.
 
 Nothing is downloaded. Both packages come with the extra `perceptual`.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,12 +15,9 @@ from torch import Tensor
 from inpaint.errors import UserError
 from inpaint.files import read_weights
 
-ALEXNET = "torchvision's AlexNet (alexnet-owt-7be5be79.pth)"
-INCEPTION = "torch-fidelity's Inception (weights-inception-2015-12-05-6726825d.pth)"
-
 
 def load_lpips(path: str | Path) -> Callable[[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]], float]:
-    """LPIPS of two pictures in [0, 1], version 0.1 on AlexNet: 0 for equal ones, more the less alike they look.
+    """Loads LPIPS, version 0.1 on AlexNet: of two pictures in [0, 1], 0 for equal ones, more the less alike they look.
 
     The weights of its linear layers are part of the `lpips` package.
 
@@ -30,19 +27,15 @@ def load_lpips(path: str | Path) -> Callable[[Float[Tensor, "3 height width"], F
     Raises:
         UserError: the package or the file is missing, or the file holds something else.
     """
-    try:
+    with _one_sentence("LPIPS", "lpips", path, "torchvision's AlexNet (alexnet-owt-7be5be79.pth)"):
         import lpips
-    except ImportError:
-        raise _missing("LPIPS", "lpips") from None
-    state = _read(path, "lpips_weights", ALEXNET)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it calls torchvision's AlexNet the old way
-        model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    own = model.net.state_dict()  # slice1.0.weight here is features.0.weight there
-    try:
+
+        state = read_weights(Path(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it calls torchvision's AlexNet the old way
+            model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        own = model.net.state_dict()  # slice1.0.weight here is features.0.weight there
         model.net.load_state_dict({name: state[f"features.{name.partition('.')[2]}"] for name in own})
-    except (KeyError, RuntimeError, TypeError, AttributeError):
-        raise _other(path, "lpips_weights", ALEXNET) from None
 
     @torch.no_grad()
     def measure(prediction: Tensor, truth: Tensor) -> float:
@@ -52,7 +45,7 @@ def load_lpips(path: str | Path) -> Callable[[Float[Tensor, "3 height width"], F
 
 
 def load_inception(path: str | Path) -> Callable[[Float[Tensor, "3 height width"]], Float[Tensor, " 2048"]]:
-    """The 2048 features of Inception v3 that FID compares, of a picture in [0, 1] of any size.
+    """Loads Inception v3, which makes of a picture in [0, 1], of any size, the 2048 features that FID compares.
 
     Args:
         path: torch-fidelity's file of the original weights, `weights-inception-2015-12-05-6726825d.pth`.
@@ -60,15 +53,12 @@ def load_inception(path: str | Path) -> Callable[[Float[Tensor, "3 height width"
     Raises:
         UserError: the package or the file is missing, or the file holds something else.
     """
-    try:
+    network = "torch-fidelity's Inception (weights-inception-2015-12-05-6726825d.pth)"
+    with _one_sentence("FID", "torch-fidelity", path, network):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    except ImportError:
-        raise _missing("FID", "torch-fidelity") from None
-    _read(path, "fid_weights", INCEPTION)  # torch-fidelity itself would run what a file names
-    try:
+
+        read_weights(Path(path))  # torch-fidelity itself would run what a file names
         model = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
-    except (RuntimeError, TypeError, AttributeError):
-        raise _other(path, "fid_weights", INCEPTION) from None
 
     @torch.no_grad()
     def features(picture: Tensor) -> Tensor:
@@ -78,7 +68,7 @@ def load_inception(path: str | Path) -> Callable[[Float[Tensor, "3 height width"
 
 
 def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m features"]) -> float:
-    """The Frechet distance of two sets' normal distributions: FID, if the rows are Inception's features.
+    """Computes the Frechet distance of two sets' normal distributions: FID, if the rows are Inception's features.
 
     `|mean(a) - mean(b)|^2 + tr(A + B - 2 (A B)^(1/2))` with the covariances A and B. A = X^T X and B = Y^T Y with the
     centred rows X and Y over the roots of n - 1 and m - 1, so tr (A B)^(1/2) is the sum of the singular values of
@@ -92,20 +82,20 @@ def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m feature
     return float(shift + x.square().sum() + y.square().sum() - 2 * torch.linalg.matrix_norm(x @ y.T, "nuc"))
 
 
-def _read(path: str | Path, key: str, what: str) -> Any:
-    if not Path(path).is_file():
-        raise UserError(f"There is no file {path}: {key} is the path of {what}, downloaded beforehand.")
+@contextmanager
+def _one_sentence(measure: str, package: str, path: str | Path, network: str) -> Iterator[None]:
+    """Turns what goes wrong while a network is loaded into a UserError: its package, its file, or what that holds."""
+    key = f"{measure.lower()}_weights"
     try:
-        return read_weights(Path(path))
-    except UserError:
-        raise _other(path, key, what) from None
-
-
-def _missing(measure: str, package: str) -> UserError:
-    return UserError(
-        f"{measure} needs the package {package}, which is not there: pip install 'neural-patch-synthesis[perceptual]'."
-    )
-
-
-def _other(path: str | Path, key: str, what: str) -> UserError:
-    return UserError(f"{path} does not hold the weights of {what}, which {key} has to name.")
+        yield
+    except ImportError:
+        raise UserError(
+            f"{measure} needs the package {package}, which is not there: "
+            "pip install 'neural-patch-synthesis[perceptual]'."
+        ) from None
+    except (UserError, KeyError, RuntimeError, TypeError, AttributeError):
+        if not Path(path).is_file():
+            raise UserError(
+                f"There is no file {path}: {key} is the path of {network}, downloaded beforehand."
+            ) from None
+        raise UserError(f"{path} does not hold the weights of {network}, which {key} has to name.") from None

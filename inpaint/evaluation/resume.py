@@ -1,4 +1,4 @@
-"""The measures of an evaluation on disk as they come, so that one that is killed goes on where it was."""
+"""Keeps the measures of an evaluation on disk as they come, so that one that was killed goes on where it was."""
 
 import hashlib
 import json
@@ -9,55 +9,60 @@ import torch
 from torch import nn
 
 from inpaint.errors import UserError
+from inpaint.evaluation.table import Row
 from inpaint.files import atomic
 
-Row = dict[str, Any]
 
-
-class Progress:
-    """Rows of measures in `measured-<rank>.jsonl`, one line a row; the first line says which evaluation they are of.
+class MeasuredRows:
+    """The rows of one evaluation in `measured-<rank>.jsonl`, a line a row; the first line says which evaluation it is.
 
     Args:
         folder: of the results.
-        key: of the evaluation.
+        key: of the evaluation, see `evaluation_key`.
         rank: of this process; each appends to a file of its own.
+
+    Raises:
+        UserError: in any method that writes, the file cannot be written.
     """
 
     def __init__(self, folder: Path, key: str, rank: int) -> None:
-        self.folder, self.head, self.file = folder, {"evaluation": key}, folder / f"measured-{rank}.jsonl"
+        self.folder, self.first_line, self.file = folder, {"evaluation": key}, folder / f"measured-{rank}.jsonl"
 
-    def rows(self) -> list[Row]:
-        """What all processes of this evaluation have measured; a line cut short by a kill does not count."""
+    def files(self) -> list[Path]:
+        """The files of all processes, of this evaluation or another."""
+        return sorted(self.folder.glob("measured-*.jsonl"))
+
+    def read(self) -> list[Row]:
+        """The rows that all processes of this evaluation have written; a line cut short by a kill does not count."""
         found: list[Row] = []
-        for path in self._files():
+        for path in self.files():
             lines = [_parsed(line) for line in path.read_bytes().splitlines()]
-            if lines and lines[0] == self.head:
+            if lines and lines[0] == self.first_line:
                 found += [line for line in lines[1:] if "id" in line]
         return found
 
-    def restart(self, rows: list[Row]) -> None:
-        """These rows in this process's file, and no other file."""
+    def replace(self, rows: list[Row]) -> None:
+        """Writes these rows into the file of this process, and removes every other file."""
         if rows:
             with atomic(self.file) as beside:
-                beside.write_text("".join(json.dumps(line) + "\n" for line in [self.head, *rows]), encoding="utf-8")
-        for path in self._files():
+                lines = [self.first_line, *rows]
+                beside.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        for path in self.files():
             if path != self.file or not rows:
                 path.unlink(missing_ok=True)
 
-    def add(self, row: Row) -> None:
+    def append(self, row: Row) -> None:
+        """Adds a row to the file of this process."""
         try:
             with self.file.open("a", encoding="utf-8") as file:
-                new = [row] if file.tell() else [self.head, row]
-                file.write("".join(json.dumps(line) + "\n" for line in new))
+                lines = [row] if file.tell() else [self.first_line, row]
+                file.write("".join(json.dumps(line) + "\n" for line in lines))
         except OSError as error:
             raise UserError(f"{self.file} cannot be written: {error.strerror or error}.") from None
 
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("measured-*.jsonl"))
-
 
 def evaluation_key(module: nn.Module, settings: str) -> str:
-    """A hash of all that decides an evaluation's results: the module's weights and its settings."""
+    """Hashes all that decides an evaluation's results: the module's weights, and the settings."""
     digest = hashlib.sha256(settings.encode())
     for name, value in module.state_dict().items():
         digest.update(name.encode())
@@ -65,9 +70,10 @@ def evaluation_key(module: nn.Module, settings: str) -> str:
     return digest.hexdigest()
 
 
-def _parsed(line: bytes) -> Row:
+def _parsed(line: bytes) -> dict[str, Any]:
+    """The object in a line; an empty one if the line holds none."""
     try:
-        row = json.loads(line)
+        value = json.loads(line)
     except ValueError:
         return {}
-    return row if isinstance(row, dict) else {}
+    return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""How sure a mean over a few pictures is: bootstrap intervals (Efron 1979)."""
+"""Bootstrap intervals (Efron 1979): how sure a mean over a few pictures is, and a difference of two."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,35 +7,30 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+CONFIDENCE = 0.95
 RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
-    """A mean over pictures, and the bounds between which it lies with the stated confidence."""
+    """A mean over pictures, and the bounds between which it lies with 95 % confidence."""
 
     mean: float
     low: float
     high: float
 
 
-def bootstrap(values: Sequence[float], level: float = 0.95, seed: int = 0) -> Interval:
-    """The mean of one value a picture, with its percentile bootstrap interval: pictures are drawn with replacement.
+def bootstrap(values: Sequence[float]) -> Interval:
+    """Computes the mean of one value a picture, and its percentile bootstrap interval.
 
-    NaN, a measure that is undefined for a picture, is left out; if nothing is left, all three are NaN. One value is its
-    own interval. An infinite value (the PSNR of identical pictures) makes the mean infinite and the bounds NaN.
-
-    Args:
-        values: one a picture.
-        level: the confidence, between 0 and 1.
-        seed: of the resampling; the same values and seed give the same interval.
+    Pictures are drawn with replacement, from a fixed seed. NaN, a measure that is undefined for a picture, is left out;
+    if nothing is left, all three are NaN. One value is its own interval. An infinite value (the PSNR of identical
+    pictures) makes the mean infinite and the bounds NaN.
 
     Raises:
-        ValueError: there are no values, or the level is not between 0 and 1.
+        ValueError: there are no values.
     """
     if not len(values):
         raise ValueError("there are no values to take a mean of")
-    if not 0 < level < 1:
-        raise ValueError(f"the level is {level}, but has to be between 0 and 1")
     sample = np.asarray(values, dtype=float)
     sample = sample[~np.isnan(sample)]
     if not len(sample):
@@ -46,21 +41,22 @@ def bootstrap(values: Sequence[float], level: float = 0.95, seed: int = 0) -> In
     if len(sample) == 1:
         return Interval(mean, mean, mean)
     low, high = stats.bootstrap(
-        (sample,), np.mean, n_resamples=RESAMPLES, confidence_level=level, method="percentile", rng=seed
+        (sample,), np.mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", rng=0
     ).confidence_interval
     return Interval(mean, float(low), float(high))
 
 
-def paired(a: Mapping[str, float], b: Mapping[str, float], level: float = 0.95, seed: int = 0) -> Interval:
-    """The mean of b - a, picture by picture, with its interval: how much b changes a measure against a.
+def paired_difference(a: Mapping[str, float], b: Mapping[str, float]) -> Interval:
+    """Computes the mean of b - a, picture by picture, and its interval: how much b changes a measure against a.
 
-    Only the ids that both have count. An interval that excludes 0 is a difference that the pictures bear out, even
-    where the intervals of a and b alone overlap: what makes one picture harder than another is taken out.
+    The keys are ids of pictures; only those that both have count. An interval that excludes 0 is a difference that the
+    pictures bear out, even where the intervals of a and b alone overlap: what makes one picture harder than another is
+    taken out.
 
     Raises:
-        ValueError: no id is in both, or the level is not between 0 and 1.
+        ValueError: no id is in both.
     """
     common = sorted(a.keys() & b.keys())
     if not common:
         raise ValueError("the two have no picture in common")
-    return bootstrap([b[picture_id] - a[picture_id] for picture_id in common], level, seed)
+    return bootstrap([b[picture_id] - a[picture_id] for picture_id in common])

@@ -1,14 +1,21 @@
-"""The measures of a run as a table: rows of pictures, their means, and how sure those are."""
+"""Rows of measures, one a picture: their means with intervals, and these means as a table for the terminal."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from inpaint.evaluation.statistics import bootstrap
+from rich.table import Table
 
-STAGES = {"content": "content", "refined": "refinement"}  # a stage's key in the results -> in the loggers
-COLUMNS = {"input": "input", "content": "content network", "refined": "refined", "truth": "truth"}
-MEASURES = {  # a measure's key -> how the printed table names it
+from inpaint.evaluation.statistics import CONFIDENCE, bootstrap
+
+Row = dict[str, Any]
+"""What was measured on one picture: `{"id", "content": {"hole": {"l1", "l2", "psnr", "ssim"}, "whole": {same},
+"sharpness", "seam"}, "refined": {same}, "seconds"}`. A stage that did not run is absent."""
+STAGES = {"content": "content", "refined": "refinement"}
+"""The name of each stage in the results, and in the loggers."""
+HEADINGS = {"input": "input", "content": "content network", "refined": "refined", "truth": "truth"}
+"""The kinds of pictures in the results, in their order, and the heading of each."""
+MEASURES = {
     "hole_l1": "L1 in the hole, %",
     "hole_l2": "L2 in the hole, %",
     "hole_psnr": "PSNR in the hole, dB",
@@ -22,76 +29,95 @@ MEASURES = {  # a measure's key -> how the printed table names it
     "seam": "steps, border / surroundings",
     "fid": "FID",
 }
-CONFIDENCE = 0.95  # of the intervals beside the means
+"""The measures of a stage, as `flatten_keys` names them, and the heading of each."""
 
 
-def merge(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows sorted by id, each id once: processes of an uneven split repeat pictures."""
-    first: dict[str, dict[str, Any]] = {}
+def stages_of(row: Mapping[str, Any]) -> list[str]:
+    """The stages that ran."""
+    return [stage for stage in STAGES if stage in row]
+
+
+def kinds_of(row: Mapping[str, Any]) -> list[str]:
+    """The kinds of pictures that there are: all but those of a stage that did not run."""
+    return [kind for kind in HEADINGS if kind not in STAGES or kind in row]
+
+
+def unique_rows(rows: Iterable[Row]) -> list[Row]:
+    """Sorts rows by id, and keeps the first of each id: several processes may measure one picture twice."""
+    first: dict[str, Row] = {}
     for row in rows:
         first.setdefault(row["id"], row)
     return [first[picture_id] for picture_id in sorted(first)]
 
 
-def summary(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What metrics.json holds: the means of the rows, and how sure they are."""
-    values = {stage: [row[stage] for row in rows] for stage in _stages(rows)}
-    values["seconds_per_picture"] = [row["seconds"] for row in rows]
-    means = {key: _leafwise(_mean, each) for key, each in values.items()}
-    intervals = {key: _leafwise(_interval, each) for key, each in values.items()}
-    return {"name": name, "pictures": len(rows), **means, "confidence": CONFIDENCE, "intervals": intervals}
-
-
-def flat(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"hole": {"l1": 1}}` as `{"hole_l1": 1}`."""
+def flatten_keys(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes `{"hole_l1": 1}` of `{"hole": {"l1": 1}}`."""
     result: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
-            result |= {f"{key}_{inner}": leaf for inner, leaf in flat(value).items()}
+            result |= {f"{key}_{inner}": leaf for inner, leaf in flatten_keys(value).items()}
         else:
             result[key] = value
     return result
 
 
-def _shown(rows: list[dict[str, Any]]) -> list[str]:
-    """The kinds of pictures that there are: all but the stages that did not run."""
-    return [key for key in COLUMNS if key not in STAGES or key in rows[0]]
+def mean_measures(name: str, rows: list[Row]) -> dict[str, Any]:
+    """Computes what metrics.json holds: the means of the rows, and how sure they are (see `Results`).
+
+    Numbers that are not defined, or infinite, are NaN and infinity here.
+    """
+    values = {key: [row[key] for row in rows] for key in stages_of(rows[0])}
+    values["seconds_per_picture"] = [row["seconds"] for row in rows]
+    means = {key: _for_each_measure(_mean, each) for key, each in values.items()}
+    intervals = {key: _for_each_measure(_interval, each) for key, each in values.items()}
+    return {"name": name, "pictures": len(rows), **means, "confidence": CONFIDENCE, "intervals": intervals}
 
 
-def _stages(rows: list[dict[str, Any]]) -> list[str]:
-    return [stage for stage in STAGES if stage in rows[0]]
-
-
-def _leafwise(function: Callable[[list[float]], Any], values: list[Any]) -> Any:
-    """What the function makes of the values at each leaf, nested as they are."""
-    if isinstance(values[0], Mapping):
-        return {key: _leafwise(function, [value[key] for value in values]) for key in values[0]}
-    return function(values)
-
-
-def _mean(values: list[float]) -> float:
-    """Of those that are defined."""
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
-
-
-def _interval(values: list[float]) -> dict[str, float]:
-    _, low, high = bootstrap(values, CONFIDENCE)
-    return {"low": low, "high": high, "pictures": sum(not math.isnan(value) for value in values)}
-
-
-def _nulls(value: Any) -> Any:
-    """The same with None for every number that JSON cannot hold."""
+def for_json(value: Any) -> Any:
+    """Puts None in the place of every number that JSON cannot hold: NaN and the infinities."""
     if isinstance(value, Mapping):
-        return {key: _nulls(inner) for key, inner in value.items()}
+        return {key: for_json(inner) for key, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def printed_table(means: Mapping[str, Any], headings: Mapping[str, str]) -> Table:
+    """Lays out `mean_measures` for the terminal: a line a measure, a column a stage."""
+    stages = {stage: flatten_keys(means[stage]) for stage in stages_of(means)}
+    bounds = {stage: flatten_keys(means["intervals"][stage]) for stage in stages}
+    seconds = means["seconds_per_picture"]
+    table = Table(title=f"{means['name']}: {means['pictures']} pictures, {seconds:.1f} s each")
+    table.add_column(f"mean [{CONFIDENCE:.0%} interval]")
+    for stage in stages:
+        table.add_column(headings[stage], justify="right")
+    for key, label in MEASURES.items():
+        if any(key in measures for measures in stages.values()):
+            table.add_row(label, *(_cell(key, stages[stage], bounds[stage], means["pictures"]) for stage in stages))
+    return table
+
+
 def _cell(key: str, measures: Mapping[str, float], bounds: Mapping[str, float], pictures: int) -> str:
-    """A mean with its interval, if it has one, and how many pictures it is of, if not of all."""
+    """Writes a mean with its interval, if it has one, and how many pictures it is of, if not of all."""
     cell = f"{measures[key]:.3f}"
     if f"{key}_low" in bounds:
         cell += f" [{bounds[f'{key}_low']:#.3g}, {bounds[f'{key}_high']:#.3g}]"
         if (defined := bounds[f"{key}_pictures"]) < pictures:
             cell += f" of {defined}"
     return cell
+
+
+def _for_each_measure(function: Callable[[list[float]], Any], values: list[Any]) -> Any:
+    """Applies the function to the values of each measure; the result is nested as one of the values is."""
+    if isinstance(values[0], Mapping):
+        return {key: _for_each_measure(function, [value[key] for value in values]) for key in values[0]}
+    return function(values)
+
+
+def _mean(values: list[float]) -> float:
+    """The mean of the values that are defined."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
+
+
+def _interval(values: list[float]) -> dict[str, float]:
+    _, low, high = bootstrap(values)
+    return {"low": low, "high": high, "pictures": sum(not math.isnan(value) for value in values)}

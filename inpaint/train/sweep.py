@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from inpaint.errors import UserError
-from inpaint.evaluation.comparison import SHOWN, compare, shortcomings
+from inpaint.evaluation.comparison import SUMMARY_MEASURES, compare, shortcomings
 from inpaint.runs.wandb_log import wandb_logger
 
 
@@ -54,8 +54,11 @@ def log(folder: Path, summary: dict[str, Any], project: str) -> None:
     name = summary["name"]
     logger = wandb_logger(folder, project, name=f"{name} comparison", group=name, job_type="comparison")
     try:
-        rows = [[row["label"], *(row["measures"].get(key, {}).get("mean") for key in SHOWN)] for row in summary["rows"]]
-        logger.log_table("comparison", ["job", *SHOWN], rows)
+        rows = [
+            [row["label"], *(row["measures"].get(key, {}).get("mean") for key in SUMMARY_MEASURES)]
+            for row in summary["rows"]
+        ]
+        logger.log_table("comparison", ["job", *SUMMARY_MEASURES], rows)
         if summary["shown"]:
             logger.log_image("comparison picture", [str(folder / "summary.png")])
     finally:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from inpaint.errors import UserError
-from inpaint.evaluation.comparison import compare, labels
-from inpaint.evaluation.table import flat
+from inpaint.evaluation.comparison import compare
+from inpaint.evaluation.sweep_jobs import label_jobs
+from inpaint.evaluation.table import flatten_keys
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.runs import records
 
@@ -32,7 +33,7 @@ def write_job(
             if grey is not None:
                 value = psnr[picture_id] if stage == "refined" else 10.0
                 nested = {"hole": {**measures, "psnr": value}, "whole": {**measures, "psnr": value}}
-                row |= flat({stage: {**nested, "sharpness": float("nan"), "seam": 1.0}})
+                row |= flatten_keys({stage: {**nested, "sharpness": float("nan"), "seam": 1.0}})
         row["seconds"] = 2.0
         lines += [",".join(row)] * (not lines) + [",".join(map(str, row.values()))]
         truth = torch.full((3, 16, 16), 0.1 * IDS.index(picture_id))
@@ -161,4 +162,4 @@ def test_no_job(tmp_path):
     ],
 )
 def test_labels(values, words):
-    assert labels([["+experiment=x", value, "seed=1"] for value in values]) == words
+    assert label_jobs([["+experiment=x", value, "seed=1"] for value in values]) == words

@@ -11,8 +11,8 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
 from inpaint.evaluation.panel import Panel
 from inpaint.evaluation.results import Results
-
-CONF = Path(__file__).parents[2] / "conf"
+from inpaint.files import CONF
+from tests.train import test_train
 
 
 def composed(folder: Path, *overrides: str) -> DictConfig:
@@ -27,7 +27,7 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
 def test_callbacks(tmp_path: Path) -> None:
     built = instantiate(composed(tmp_path, "+callbacks=default")).callbacks
     assert isinstance(built.results, Results)
-    assert (built.results.folder, built.results.name) == (tmp_path, "trial")
+    assert (built.results.folder.path, built.results.name) == (tmp_path, "trial")
     assert built.results.settings == "seed 3, model {}, data {}"
     assert isinstance(built.panel, Panel)
     assert built.panel.folder == tmp_path / "panels"
@@ -36,6 +36,29 @@ def test_callbacks(tmp_path: Path) -> None:
     assert built.best.dirpath == str(built.checkpoints.folder) == str(tmp_path / "checkpoints")
     assert isinstance(built.learning_rate, pl.callbacks.LearningRateMonitor)
     assert isinstance(built.progress, pl.callbacks.ProgressBar)
+
+
+@pytest.mark.parametrize(
+    ("override", "decides"),
+    [
+        ("data.num_workers=7", False),
+        ("data.batch_size=7", False),
+        ("data.in_memory=true", False),
+        ("hole@data.training_hole=mixed", False),
+        ("hole@data.evaluation_hole=mixed", True),
+        ("data.test_size=256", True),
+        ("data.split=[0,0,1]", True),
+        ("model.preset.alpha=7", True),
+        ("seed=7", True),
+    ],
+)
+def test_what_an_evaluation_is_of_is_what_decides_its_numbers(tmp_path: Path, override: str, decides: bool) -> None:
+    common = ["+experiment=refine", "data=folder"]
+    settings = [
+        test_train.composed(tmp_path, overrides).callbacks.results.settings
+        for overrides in (common, [*common, override])
+    ]
+    assert (settings[0] != settings[1]) == decides
 
 
 def test_csv_stands_beside_the_results_and_not_in_their_place(tmp_path: Path) -> None:

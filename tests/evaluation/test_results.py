@@ -10,20 +10,21 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
+from rich.console import Console
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
 from inpaint.errors import UserError
-from inpaint.evaluation import results, table
+from inpaint.evaluation import folder as results_folder
 from inpaint.evaluation.metrics import measure
 from inpaint.evaluation.panel import Panel
 from inpaint.evaluation.perceptual import frechet_distance
-from inpaint.evaluation.results import Results
 from inpaint.evaluation.statistics import bootstrap
-from inpaint.evaluation.table import flat, merge, summary
+from inpaint.evaluation.table import for_json, mean_measures, printed_table, unique_rows
 from inpaint.imaging.pixels import composite
 from inpaint.imaging.reading import read_picture
 from inpaint.runs.processes import gather
+from tests.evaluation.helpers import make_results
 
 SIDE = 48
 MEASURES = {"hole", "whole", "sharpness", "seam"}
@@ -72,8 +73,6 @@ class Fake(pl.LightningModule):
             "seconds": seconds
         }
 
-    predict_step = test_step
-
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         return self.weight.square()
 
@@ -116,7 +115,7 @@ def interrupts() -> Iterator[None]:
 
 def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = ["b", "a__c", "d"]
-    trainer(tmp_path, Results(tmp_path, "trial")).test(Fake(), loader(ids), verbose=False)
+    trainer(tmp_path, make_results(tmp_path)).test(Fake(), loader(ids), verbose=False)
 
     assert {path.name for path in tmp_path.iterdir()} == {"pictures", "metrics.csv", "metrics.json", "gallery.png"}
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == set(ids)
@@ -140,7 +139,7 @@ def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert set(means[stage]["hole"]) == set(means[stage]["whole"]) == ERRORS
         mean = sum(float(row[f"{stage}_hole_l2"]) for row in rows) / 3
         assert means[stage]["hole"]["l2"] == pytest.approx(mean, rel=1e-5)
-        mean, low, high = bootstrap([float(row[f"{stage}_hole_l2"]) for row in rows], means["confidence"])
+        mean, low, high = bootstrap([float(row[f"{stage}_hole_l2"]) for row in rows])
         interval = means["intervals"][stage]["hole"]["l2"]
         assert interval == {"low": pytest.approx(low, rel=1e-5), "high": pytest.approx(high, rel=1e-5), "pictures": 3}
         assert low < mean < high
@@ -162,7 +161,7 @@ def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_content_network_alone(tmp_path: Path) -> None:
-    trainer(tmp_path, Results(tmp_path, "trial")).test(Fake(("content",)), loader(["a"]), verbose=False)
+    trainer(tmp_path, make_results(tmp_path)).test(Fake(("content",)), loader(["a"]), verbose=False)
     rows, means = read(tmp_path)
     assert "refined" not in means
     assert "refined" not in means["intervals"]
@@ -179,9 +178,9 @@ def test_a_method_without_stages_of_ours_heads_its_own_column(
             return super().test_step(batch, batch_idx) | {"headings": {"refined": "telea"}}
 
     headings = []
-    draw = results.gallery
-    monkeypatch.setattr(results, "gallery", lambda rows, names: headings.extend(names) or draw(rows, names))
-    trainer(tmp_path, Results(tmp_path, "trial")).test(Another(("refined",)), loader(["a"]), verbose=False)
+    draw = results_folder.gallery
+    monkeypatch.setattr(results_folder, "gallery", lambda rows, names: headings.extend(names) or draw(rows, names))
+    trainer(tmp_path, make_results(tmp_path)).test(Another(("refined",)), loader(["a"]), verbose=False)
     rows, means = read(tmp_path)
     assert "content" not in means
     assert means["refined"]["hole"]["l1"] > 0
@@ -193,7 +192,7 @@ def test_a_method_without_stages_of_ours_heads_its_own_column(
 def test_lpips_and_fid_where_their_weights_are_given(
     tmp_path: Path, alexnet: Path, inception: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    callback = Results(tmp_path, "trial", lpips_weights=alexnet, fid_weights=inception)
+    callback = make_results(tmp_path, lpips_weights=alexnet, fid_weights=inception)
     assert callback.weight_files == {"lpips": alexnet, "fid": inception}
     assert callback.lpips is not None
     assert callback.inception is not None
@@ -205,9 +204,7 @@ def test_lpips_and_fid_where_their_weights_are_given(
         files = [[tmp_path / "pictures" / row["id"] / f"{key}.png" for row in rows] for key in (stage, "truth")]
         pairs = [tuple(map(read_picture, pair)) for pair in zip(*files, strict=True)]
         lpips = [callback.lpips(*pair) for pair in pairs]
-        assert [float(row[f"{stage}_whole_lpips"]) for row in rows] == pytest.approx(
-            lpips, rel=0.02
-        )  # written in 8 bits
+        assert [float(row[f"{stage}_whole_lpips"]) for row in rows] == pytest.approx(lpips, rel=1e-5)
         features = [torch.stack([callback.inception(pair[i]) for pair in pairs]) for i in (0, 1)]
         assert means[stage]["fid"] == pytest.approx(frechet_distance(*features))
     printed = capsys.readouterr().out
@@ -218,25 +215,17 @@ def test_lpips_and_fid_where_their_weights_are_given(
 def test_weights_that_are_missing_are_named_before_the_run(tmp_path: Path) -> None:
     pytest.importorskip("lpips")
     with pytest.raises(UserError, match=r"nowhere\.pth: lpips_weights is the path of torchvision's AlexNet"):
-        Results(tmp_path, "trial", lpips_weights="nowhere.pth")
-
-
-def test_predict_writes_the_same(tmp_path: Path) -> None:
-    for run in ("test", "predict"):
-        step = trainer(tmp_path, Results(tmp_path / run, "trial"))
-        getattr(step, run)(Fake(), loader(["a", "b", "c"]))
-    for name in ("metrics.csv", "metrics.json", "gallery.png"):
-        assert (tmp_path / "test" / name).read_bytes() == (tmp_path / "predict" / name).read_bytes()
+        make_results(tmp_path, lpips_weights="nowhere.pth")
 
 
 def test_gallery_shows_the_first_rows(tmp_path: Path) -> None:
-    callback = Results(tmp_path, "trial", gallery_rows=1)
+    callback = make_results(tmp_path, gallery_rows=1)
     trainer(tmp_path, callback).test(Fake(), loader(["a", "b"]), verbose=False)
     assert read_picture(tmp_path / "gallery.png").shape[-2] == 24 + 260
 
 
 def test_a_second_test_starts_anew(tmp_path: Path) -> None:
-    callback = Results(tmp_path, "trial")
+    callback = make_results(tmp_path)
     for ids in (["a", "b"], ["c"]):
         trainer(tmp_path, callback).test(Fake(), loader(ids), verbose=False)
     assert [row["id"] for row in read(tmp_path)[0]] == ["c"]
@@ -247,7 +236,7 @@ def test_a_step_without_pictures_has_no_results(tmp_path: Path) -> None:
         def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # type: ignore[override]
             pass
 
-    trainer(tmp_path, Results(tmp_path, "trial")).test(Silent(), loader(["a"]), verbose=False)
+    trainer(tmp_path, make_results(tmp_path)).test(Silent(), loader(["a"]), verbose=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -257,7 +246,7 @@ def test_interrupted_run_leaves_what_is_done(
     tmp_path: Path, error: type[BaseException], raised: type[BaseException]
 ) -> None:
     with pytest.raises(raised):
-        trainer(tmp_path, Results(tmp_path, "trial")).test(Fake(stop_at=1, error=error), loader(["d", "c", "b"]))
+        trainer(tmp_path, make_results(tmp_path)).test(Fake(stop_at=1, error=error), loader(["d", "c", "b"]))
     rows, means = read(tmp_path)
     assert [row["id"] for row in rows] == ["c", "d"]
     assert means["pictures"] == 2
@@ -267,13 +256,13 @@ def test_interrupted_run_leaves_what_is_done(
 @pytest.mark.usefixtures("interrupts")
 def test_interrupted_before_the_first_picture_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
-        trainer(tmp_path, Results(tmp_path, "trial")).test(Fake(stop_at=0, error=KeyboardInterrupt), loader(["a"]))
+        trainer(tmp_path, make_results(tmp_path)).test(Fake(stop_at=0, error=KeyboardInterrupt), loader(["a"]))
     assert not list(tmp_path.iterdir())
 
 
 def test_scalars_reach_the_loggers(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path, name="logs", version="")
-    trainer(tmp_path, Results(tmp_path, "trial"), logger=logger).test(Fake(), loader(["a"]), verbose=False)
+    trainer(tmp_path, make_results(tmp_path), logger=logger).test(Fake(), loader(["a"]), verbose=False)
     with (tmp_path / "logs" / "metrics.csv").open(newline="") as file:
         (logged,) = csv.DictReader(file)
     means = read(tmp_path)[1]
@@ -296,26 +285,28 @@ def test_rows_of_all_processes_are_merged(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
     monkeypatch.setattr(distributed, "all_gather_object", both)
-    rows = merge(one for part in gather([row("c"), row("b")]) for one in part)
+    rows = unique_rows(one for part in gather([row("c"), row("b")]) for one in part)
     assert [r["id"] for r in rows] == ["a", "b", "c"]
-    assert summary("trial", rows)["pictures"] == 3
+    assert mean_measures("trial", rows)["pictures"] == 3
     assert rows[2]["seconds"] == 1  # the first of the two
 
 
 def test_order_of_the_rows_does_not_matter() -> None:
     rows = [row("b", 21), row("a", 20), row("c", 22.5)]
-    assert summary("trial", merge(rows)) == summary("trial", merge(reversed(rows)))
+    assert mean_measures("trial", unique_rows(rows)) == mean_measures("trial", unique_rows(reversed(rows)))
 
 
 def test_undefined_ratios_are_left_out_and_infinite_means_are_null() -> None:
-    means = summary("trial", [row("a", math.inf, math.nan, 1), row("b", 20, 1.5, 3)])
+    means = mean_measures("trial", [row("a", math.inf, math.nan, 1), row("b", 20, 1.5, 3)])
     assert means["content"]["seam"] == 1.5
     assert means["seconds_per_picture"] == 2
-    assert table._nulls(means)["content"] == {"hole": {"psnr": None}, "seam": 1.5}
+    assert for_json(means)["content"] == {"hole": {"psnr": None}, "seam": 1.5}
     assert means["intervals"]["content"]["seam"] == {"low": 1.5, "high": 1.5, "pictures": 1}
-    assert table._nulls(means)["intervals"]["content"]["hole"]["psnr"] == {"low": None, "high": None, "pictures": 2}
-    assert table._cell("seam", {"seam": 1.5}, flat(means["intervals"]["content"]), 2) == "1.500 [1.50, 1.50] of 1"
-    assert table._nulls(summary("trial", [row("a", seam=math.nan)]))["content"]["seam"] is None
+    assert for_json(means)["intervals"]["content"]["hole"]["psnr"] == {"low": None, "high": None, "pictures": 2}
+    console = Console(record=True)
+    console.print(printed_table(means, {"content": "content network"}))
+    assert "1.500 [1.50, 1.50] of 1 " in console.export_text()
+    assert for_json(mean_measures("trial", [row("a", seam=math.nan)]))["content"]["seam"] is None
 
 
 def test_identical_pictures_are_written_as_json(tmp_path: Path) -> None:
@@ -323,7 +314,7 @@ def test_identical_pictures_are_written_as_json(tmp_path: Path) -> None:
         def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
             return picture
 
-    trainer(tmp_path, Results(tmp_path, "trial")).test(Perfect(), loader(["a"]), verbose=False)
+    trainer(tmp_path, make_results(tmp_path)).test(Perfect(), loader(["a"]), verbose=False)
     rows, means = read(tmp_path)
     assert means["refined"]["hole"]["psnr"] is None
     assert rows[0]["refined_hole_psnr"] == "inf"

@@ -1,20 +1,22 @@
 """An evaluation that was killed goes on where it was, and one of several processes measures each picture once."""
 
-import csv
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from inpaint.errors import Interrupted, UserError
-from inpaint.evaluation.results import Results
-from inpaint.evaluation.resume import Progress, evaluation_key
+from inpaint.evaluation.resume import MeasuredRows, evaluation_key
 from inpaint.imaging.reading import write_picture
 from inpaint.train import run as entry
+from tests.evaluation.helpers import make_results, table
+from tests.evaluation.test_results import Fake, loader, trainer
 from tests.runs.test_resume import command, one_thread, run
 from tests.train.test_train import composed
 
@@ -50,12 +52,6 @@ def whole(evaluation: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def table(folder: Path) -> list[dict[str, str]]:
-    """metrics.csv but for the seconds, which no two runs share."""
-    with (folder / "metrics.csv").open(newline="") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-
-
 def written(folder: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("pictures/*/refined.png")}
 
@@ -79,46 +75,112 @@ def test_goes_on_where_it_was_killed(
     assert not list(tmp_path.glob("measured*"))
 
 
-def test_other_settings_or_weights_start_over(tmp_path: Path) -> None:
+class Stop(pl.Callback):
+    """Interrupts a test before this batch."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_test_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
+        if index == self.batch:
+            raise Interrupted(signal.SIGTERM)
+
+
+def test_goes_on_with_another_number_of_workers_and_another_measure(
+    evaluation: list[str], whole: Path, alexnet: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("lpips")
+    stop = "+callbacks.stop={_target_: tests.evaluation.test_resume.Stop, batch: 3}"
+    with pytest.raises(Interrupted):
+        run(composed(tmp_path, [*evaluation, stop]))
+    before = written(tmp_path)
+    assert len(before) == 3
+    others = ["data.num_workers=1", "data.batch_size=3", "data.in_memory=true"]
+    run(composed(tmp_path, [*evaluation, *others, f"callbacks.results.lpips_weights={alexnet}"]))
+    assert before.items() <= written(tmp_path).items()
+    rows = table(tmp_path)
+    assert all(float(row.pop(f"{stage}_whole_lpips")) > 0 for row in rows for stage in ("content", "refined"))
+    assert rows == table(whole)
+
+
+class Pairs(pl.LightningDataModule):
+    """Pictures that can be left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished: set[str] = set()
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        every = loader(["a", "b", "c", "d"])
+        every.dataset[:] = [picture for picture in every.dataset if picture["id"] not in self.finished]  # type: ignore
+        return every
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, 0), (0, None), (0, 1)])
+def test_goes_on_with_another_measure(
+    first: int | None, second: int | None, alexnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LPIPS asked for only when it goes on, only at first, and by other weights: as if it had been so all along."""
+    pytest.importorskip("lpips")
+    other = tmp_path / "other.pth"
+    torch.save({name: -value for name, value in torch.load(alexnet).items()}, other)
+    weights = [None if which is None else (alexnet, other)[which] for which in (first, second)]
+    callback = make_results(tmp_path / "stopped", lpips_weights=weights[0])
+    with pytest.raises(ValueError, match="stopped here"):
+        trainer(tmp_path, callback).test(Fake(stop_at=1), Pairs(), verbose=False)
+    assert [row["id"] for row in table(tmp_path / "stopped")] == ["a", "b"]
+    for folder in ("stopped", "whole"):
+        data = Pairs()
+        trainer(tmp_path, make_results(tmp_path / folder, lpips_weights=weights[1])).test(Fake(), data, verbose=False)
+        assert data.finished == ({"a", "b"} if folder == "stopped" else set())
+    assert table(tmp_path / "stopped") == table(tmp_path / "whole")
+    assert ("refined_whole_lpips" in table(tmp_path / "whole")[0]) == (second is not None)
+    assert "Going on after 2 pictures" in capsys.readouterr().out
+
+
+def test_other_settings_start_anew_and_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="stopped here"):
+        trainer(tmp_path, make_results(tmp_path, settings="seed 0")).test(Fake(stop_at=1), Pairs(), verbose=False)
+    assert "anew" not in capsys.readouterr().out
+    data = Pairs()
+    trainer(tmp_path, make_results(tmp_path, settings="seed 1")).test(Fake(), data, verbose=False)
+    assert data.finished == set()
+    assert "is of other weights, data or settings" in capsys.readouterr().out
+
+
+def test_the_key_is_of_weights_and_settings(tmp_path: Path) -> None:
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
     key = evaluation_key(one, "alpha 1")
     assert key == evaluation_key(one, "alpha 1")
     assert len({key, evaluation_key(other, "alpha 1"), evaluation_key(one, "alpha 2")}) == 3
-    Progress(tmp_path, key, 0).add({"id": "a"})
-    assert Progress(tmp_path, key, 0).rows() == [{"id": "a"}]
-    assert Progress(tmp_path, "another", 0).rows() == []
+    MeasuredRows(tmp_path, key, 0).append({"id": "a"})
+    assert MeasuredRows(tmp_path, key, 0).read() == [{"id": "a"}]
+    assert MeasuredRows(tmp_path, "another", 0).read() == []
 
 
 def test_half_a_line_is_not_a_row(tmp_path: Path) -> None:
     for rank in (0, 1):
         for name in ("a", "b"):
-            Progress(tmp_path, "key", rank).add({"id": f"{name}{rank}", "l1": 0.1 + 0.2, "ratio": float("nan")})
+            MeasuredRows(tmp_path, "key", rank).append({"id": f"{name}{rank}", "l1": 0.1 + 0.2, "ratio": float("nan")})
     cut = (tmp_path / "measured-1.jsonl").read_text()[:-5]
     (tmp_path / "measured-1.jsonl").write_text(cut)
-    rows = Progress(tmp_path, "key", 0).rows()
+    measured = MeasuredRows(tmp_path, "key", 0)
+    rows = measured.read()
     assert [row["id"] for row in rows] == ["a0", "b0", "a1"]
     assert rows[0]["l1"] == 0.1 + 0.2  # bit by bit
-    progress = Progress(tmp_path, "key", 0)
-    progress.restart(rows)
+    measured.replace(rows)
     assert [path.name for path in tmp_path.iterdir()] == ["measured-0.jsonl"]
-    assert json.dumps(progress.rows()) == json.dumps(rows)
-    progress.restart([])
+    assert json.dumps(measured.read()) == json.dumps(rows)
+    measured.replace([])
     assert not list(tmp_path.iterdir())
 
 
 @one_thread()
 def test_a_picture_that_is_gone_is_filled_again(evaluation: list[str], whole: Path, tmp_path: Path) -> None:
     cfg = composed(tmp_path, evaluation)
-    results = Results(tmp_path, "trial", settings=cfg.callbacks.results.settings)
     module, data = entry.build(cfg.model), entry.build(cfg.data)
     trainer = entry.build(cfg.trainer, logger=False, enable_progress_bar=False)
-
-    class Stop(pl.Callback):
-        def on_test_batch_start(self, trainer, module, batch, batch_idx, *_) -> None:
-            if batch_idx == 4:
-                raise Interrupted(signal.SIGTERM)
-
-    trainer.callbacks += [results, Stop()]
+    trainer.callbacks += [entry.build(cfg.callbacks.results), Stop(batch=4)]
     with pytest.raises(Interrupted):
         trainer.test(module, data, verbose=False)
     gone = tmp_path / "pictures" / "p1" / "refined.png"
@@ -136,4 +198,4 @@ def test_different_folders_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False)
     monkeypatch.setattr(trainer.strategy, "broadcast", lambda value: f"{value}_1")
     with pytest.raises(UserError, match=r"but the first one to .*_1: give all of them the same, with hydra\.run\.dir"):
-        Results(tmp_path, "trial").setup(trainer, pl.LightningModule(), "test")
+        make_results(tmp_path).setup(trainer, pl.LightningModule(), "test")

@@ -12,8 +12,8 @@ import wandb
 from wandb.proto import wandb_internal_pb2
 
 from inpaint.evaluation.panel import Panel
-from inpaint.evaluation.results import Results
 from inpaint.runs.wandb_log import has_key, wandb_logger
+from tests.evaluation.helpers import make_results
 from tests.evaluation.test_results import Fake, loader, trainer
 
 BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7
@@ -90,7 +90,9 @@ def test_offline_run_holds_config_scalars_and_pictures(tmp_path: Path, capsys: p
     logger = wandb_logger(folder, **SETTINGS)  # type: ignore[arg-type]
     assert "logged offline" in capsys.readouterr().out
     logger.log_hyperparams({"model": {"filters": 7}, "seed": 3})
-    run = trainer(folder, Results(folder, "trial"), Panel(folder), logger=logger, max_epochs=1, num_sanity_val_steps=0)
+    run = trainer(
+        folder, make_results(folder), Panel(folder, pictures=8), logger=logger, max_epochs=1, num_sanity_val_steps=0
+    )
     run.fit(Fake(), loader(["x"]), loader(["v"]))
     run.test(Fake(), loader(["a", "b"]), verbose=False)
     wandb.finish()

@@ -15,7 +15,8 @@ from inpaint.errors import UserError
 from inpaint.files import CONF
 from inpaint.train import run as entry
 from tests import two_processes
-from tests.evaluation.test_resume import evaluation, table, whole  # noqa: F401 - fixtures
+from tests.evaluation.helpers import table
+from tests.evaluation.test_resume import evaluation, whole  # noqa: F401 - fixtures
 from tests.runs.test_resume import ENVIRONMENT, TRAINING, assert_equal, command, state
 from tests.train.test_train import composed
 

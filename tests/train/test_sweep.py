@@ -8,7 +8,7 @@ import pytest
 import wandb
 from omegaconf import OmegaConf
 
-from inpaint.evaluation.comparison import SHOWN
+from inpaint.evaluation.comparison import SUMMARY_MEASURES
 from inpaint.train.sweep import Comparison
 from tests.evaluation.test_comparison import IDS, write_job
 from tests.evaluation.test_wandb import finished, history_of
@@ -35,7 +35,7 @@ def test_the_comparison_is_a_run_in_the_group_of_the_jobs(tmp_path: Path) -> Non
     (name,) = logged["comparison picture"]["filenames"]
     assert (file.parent / "files" / name).read_bytes() == (tmp_path / "summary.png").read_bytes()
     table = json.loads((file.parent / "files" / logged["comparison"]["path"]).read_text())
-    assert table["columns"] == ["job", *SHOWN]
+    assert table["columns"] == ["job", *SUMMARY_MEASURES]
     assert table["data"][-1] == ["l2", 1, 1, 2, 1, None, 1]
 
 

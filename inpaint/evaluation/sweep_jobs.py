@@ -1,0 +1,74 @@
+"""Reads the jobs of a sweep from its folder, and names each by what sets it apart from the others."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from inpaint.evaluation.folder import ResultsFolder
+from inpaint.runs import records
+
+
+class SweepJob(NamedTuple):
+    """One job of a sweep.
+
+    Attributes:
+        results: its results folder.
+        record: what became of it.
+        label: what sets it apart from the other jobs.
+        rows: its measures, by picture and by name; empty while there are none.
+    """
+
+    results: ResultsFolder
+    record: records.Record
+    label: str
+    rows: dict[str, dict[str, float]]
+
+    @property
+    def number(self) -> str:
+        return self.results.path.name
+
+    def has_stage(self, stage: str) -> bool:
+        return any(f"{stage}_hole_psnr" in row for row in self.rows.values())
+
+    def digest(self, kind: str, ids: Sequence[str]) -> str:
+        """Hashes these pictures: equal for two jobs that have the same ones, and have some."""
+        digest = hashlib.sha256(b"" if ids else bytes(self.results.path))
+        for picture_id in ids:
+            digest.update(self.results.picture(picture_id, kind).read_bytes())
+        return digest.hexdigest()
+
+
+def read_jobs(folder: Path) -> list[SweepJob]:
+    """Reads the jobs that have begun, in the order of their numbers.
+
+    Args:
+        folder: of the sweep; the jobs are its subfolders with a number for a name.
+    """
+    folders = sorted((path for path in folder.glob("[0-9]*") if path.name.isdigit()), key=lambda path: int(path.name))
+    found = [(path, record) for path in folders if (record := records.read(path))]
+    labels = label_jobs([record.overrides for _, record in found])
+    return [
+        SweepJob(results := ResultsFolder(path), record, label or f"job {path.name}", results.read_rows())
+        for (path, record), label in zip(found, labels, strict=True)
+    ]
+
+
+def label_jobs(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Says in words what sets each job apart: the overrides that the jobs do not share.
+
+    `model.preset.alpha=0.1` is "alpha 0.1", `model/preset=paper` is "paper"; a single job has an empty label.
+    """
+    settings = [dict(override.lstrip("+").split("=", 1) for override in job if "=" in override) for job in overrides]
+    keys = dict.fromkeys(key for job in settings for key in job)
+    swept = [key for key in keys if len({job.get(key) for job in settings}) > 1]
+    return [", ".join(_words(key, job[key]) for key in swept if key in job) for job in settings]
+
+
+def _words(key: str, value: str) -> str:
+    """The value, and before it the last part of its key unless the value is a word itself."""
+    value = value.strip("[]").replace(",", " + ")
+    words = re.sub(r"(?<=[a-zA-Z])_(?=[a-zA-Z])", " ", f"{re.split(r'[./]', key)[-1]} {value}")
+    name, text = words[: len(words) - len(value)], words[len(words) - len(value) :]
+    return text if re.match(r"(?!null|true|false)[a-zA-Z]", text) else name + text
