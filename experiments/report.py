@@ -9,7 +9,6 @@ writes `summary.json`, `summary.md` and `summary.png` into the folder anew, from
 
 import argparse
 import datetime
-import platform
 import shlex
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from experiments.machine import machine
 from experiments.pictures import save_jpeg
 from inpaint.errors import UserError
 from inpaint.evaluation.comparison import compare, shortcomings
@@ -44,11 +44,10 @@ ORDER = (  # of the chapters in RESULTS.md, and of make reproduce
     "released_vs_paper",
 )
 WIDEST = 1600  # pixels, of summary.jpg
-LARGEST = 300_000  # bytes
 
 
-def options(folder: Path) -> dict[str, Any]:
-    """How the sweep itself compared its jobs."""
+def comparison_options(folder: Path) -> dict[str, Any]:
+    """Reads how the sweep itself compared its jobs, as options of `compare`."""
     path = folder / "multirun.yaml"  # Hydra writes it when a sweep starts
     chosen = OmegaConf.select(OmegaConf.load(path), "hydra.callbacks.comparison") if path.is_file() else None
     return {key: value for key, value in (chosen or {}).items() if key != "_target_"}
@@ -73,7 +72,7 @@ def publish(folder: Path, study: str, summary: dict[str, Any]) -> None:
 
 
 def chapters() -> str:
-    """RESULTS.md: the results of every study that has been published, under the titles of their READMEs."""
+    """The text of RESULTS.md: the results of every study that has been published, under the titles of their READMEs."""
     parts = ["# Results\n\nWritten by `python -m experiments.report`; `make reproduce` makes all of it."]
     for study in ORDER:
         if (HERE / study / "results.md").is_file():
@@ -84,28 +83,22 @@ def chapters() -> str:
 
 
 def command(folder: Path) -> str:
-    """The command that made the sweep: what all its jobs share. Of an absolute path only the last folder is told."""
-    shared = [set(job.record.overrides) for job in read_jobs(folder)]
-    told = []
-    for override in [o for o in read_jobs(folder)[0].record.overrides if all(o in others for others in shared)]:
+    """The command that made the sweep, of the overrides that all its jobs share; of absolute paths, the last part."""
+    first, *others = (job.record.overrides for job in read_jobs(folder))
+    shared = []
+    for override in [o for o in first if all(o in other for other in others)]:
         key, _, value = override.partition("=")
-        told.append(f"{key}=.../{Path(value).name}" if Path(value).is_absolute() else override)
-    swept = next((i for i, override in enumerate(told) if override.startswith("+experiment=")), 0)
-    return shlex.join(["python", "-m", "inpaint.train", *told[swept:]])  # what stands before it is a sweep of one value
-
-
-def machine() -> str:
-    if torch.cuda.is_available():
-        return f"on a {torch.cuda.get_device_name()}"
-    return f"on a processor ({platform.machine()}, threads: {torch.get_num_threads()})"
+        shared.append(f"{key}=.../{Path(value).name}" if Path(value).is_absolute() else override)
+    begin = next((i for i, override in enumerate(shared) if override.startswith("+experiment=")), 0)
+    return shlex.join(["python", "-m", "inpaint.train", *shared[begin:]])  # before it stands a sweep of one value
 
 
 def write_jpeg(source: Path, target: Path) -> None:
-    """A picture as a JPEG of at most WIDEST pixels and LARGEST bytes."""
+    """Copies a picture as a JPEG of at most WIDEST pixels across."""
     with Image.open(source) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((WIDEST, picture.height), Image.Resampling.LANCZOS)
-    save_jpeg(picture, target, LARGEST)
+    save_jpeg(picture, target)
 
 
 def write(target: Path, text: str) -> None:
@@ -119,7 +112,7 @@ def main() -> None:
     parser.add_argument("--publish", metavar="STUDY", help="the folder of experiments/ to write the results into")
     given = parser.parse_args()
     try:
-        summary = compare(given.folder, **options(given.folder))
+        summary = compare(given.folder, **comparison_options(given.folder))
         if given.publish:
             publish(given.folder, given.publish, summary)
     except (UserError, OSError) as error:
