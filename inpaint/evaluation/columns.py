@@ -36,11 +36,8 @@ class Column(NamedTuple):
 def make_columns(jobs: Sequence[SweepJob], ids: Sequence[str]) -> list[Column]:
     """Makes the columns: inputs, then job by job what its stages gave, then truths.
 
-    Of jobs whose inputs, truths or predictions of the content network are the same, the first has the column; a refined
-    picture has a column in any case.
-
-    Args:
-        ids: of the pictures in which jobs are compared.
+    Where several jobs have the same input, truth or content network's prediction in all these pictures, only the first
+    of them has that column; what is refined always has one.
     """
     firsts: dict[str, list[SweepJob]] = {}
     for kind in HEADINGS:

@@ -19,13 +19,12 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Measures the errors in the hole and over the whole picture: `{"hole": {l1, l2, psnr, ssim}, "whole": {same}}`.
 
-    Pictures are in [0, 1] and at least 11 pixels high and wide; the prediction is clamped, as it is when it
-    is written.
+    Pictures are in [0, 1] and at least 11 pixels high and wide; the prediction is clamped, as it is when it is written.
 
     - `l1`, `l2`: 100 * mean |d| and 100 * mean d^2, the per cents of Table 1 (Yang et al. 2017);
     - `psnr`: -10 log10(mean d^2), in dB; `inf` where the two agree exactly;
-    - `ssim`: Gaussian window with sigma 1.5; in the hole, the mean of the SSIM map over the hole's pixels
-      (whose windows reach 5 pixels past its border).
+    - `ssim`: Gaussian window with sigma 1.5; in the hole, the mean of the SSIM map over its pixels, whose windows reach
+      5 pixels past its border.
 
     Raises:
         ValueError: the shapes disagree, or the mask holds no hole.

@@ -29,9 +29,6 @@ class Panel(pl.Callback):
         self.folder, self.pictures = Path(folder) / "panels", pictures
         self.batches: list[tuple[Tensor, Tensor]] = []  # pictures and masks, from which the next panel is drawn
 
-    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.batches = []
-
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
@@ -41,13 +38,13 @@ class Panel(pl.Callback):
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self.batches or trainer.sanity_checking:
+        batches, self.batches = self.batches, []
+        if not batches or trainer.sanity_checking:
             return
         rows = []
-        for pictures, masks in self.batches:
+        for pictures, masks in batches:
             inputs = pictures * (1 - masks) + masks  # the hole in white, as in the paper's figures
             rows += [list(row) for row in zip(inputs, pl_module(pictures, masks), pictures, strict=True)]
-        self.batches = []  # their memory is for training
         path = self.folder / f"epoch_{trainer.current_epoch:03d}.png"
         write_picture(gallery(rows, ["input", "prediction", "truth"], side=128), path)
         for logger in trainer.loggers:

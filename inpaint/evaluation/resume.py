@@ -16,13 +16,12 @@ from inpaint.files import atomic
 class MeasuredRows:
     """The rows of one evaluation in `measured-<rank>.jsonl`, a line a row; the first line says which evaluation it is.
 
+    Each process appends to the file of its own rank. Methods raise a UserError where a file cannot be written.
+
     Args:
         folder: of the results.
         key: of the evaluation, see `evaluation_key`.
-        rank: of this process; each appends to a file of its own.
-
-    Raises:
-        UserError: in any method that writes, the file cannot be written.
+        rank: of this process.
     """
 
     def __init__(self, folder: Path, key: str, rank: int) -> None:
@@ -36,9 +35,9 @@ class MeasuredRows:
         """The rows that all processes of this evaluation have written; a line cut short by a kill does not count."""
         found: list[Row] = []
         for path in self.files():
-            lines = [_parsed(line) for line in path.read_bytes().splitlines()]
-            if lines and lines[0] == self.first_line:
-                found += [line for line in lines[1:] if "id" in line]
+            first, *rows = [_parsed(line) for line in path.read_bytes().splitlines()] or [{}]
+            if first == self.first_line:
+                found += [row for row in rows if "id" in row]
         return found
 
     def replace(self, rows: list[Row]) -> None:

@@ -11,14 +11,7 @@ from inpaint.runs import records
 
 
 class SweepJob(NamedTuple):
-    """One job of a sweep.
-
-    Attributes:
-        results: its results folder.
-        record: what became of it.
-        label: what sets it apart from the other jobs.
-        rows: its measures, by picture and by name; empty while there are none.
-    """
+    """One job of a sweep: its folder, what became of it, what sets it apart, its measures by picture and by name."""
 
     results: ResultsFolder
     record: records.Record
@@ -33,7 +26,7 @@ class SweepJob(NamedTuple):
         return any(f"{stage}_hole_psnr" in row for row in self.rows.values())
 
     def digest(self, kind: str, ids: Sequence[str]) -> str:
-        """Hashes these pictures: equal for two jobs that have the same ones, and have some."""
+        """Hashes these pictures: equal for two jobs that have the same, and have some."""
         digest = hashlib.sha256(b"" if ids else bytes(self.results.path))
         for picture_id in ids:
             digest.update(self.results.picture(picture_id, kind).read_bytes())
@@ -41,11 +34,7 @@ class SweepJob(NamedTuple):
 
 
 def read_jobs(folder: Path) -> list[SweepJob]:
-    """Reads the jobs that have begun, in the order of their numbers.
-
-    Args:
-        folder: of the sweep; the jobs are its subfolders with a number for a name.
-    """
+    """Reads the jobs of a sweep that have begun, in the order of the numbers that their folders have for names."""
     folders = sorted((path for path in folder.glob("[0-9]*") if path.name.isdigit()), key=lambda path: int(path.name))
     found = [(path, record) for path in folders if (record := records.read(path))]
     labels = label_jobs([record.overrides for _, record in found])

@@ -62,10 +62,7 @@ def flatten_keys(nested: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mean_measures(name: str, rows: list[Row]) -> dict[str, Any]:
-    """Computes what metrics.json holds: the means of the rows, and how sure they are (see `Results`).
-
-    Numbers that are not defined, or infinite, are NaN and infinity here.
-    """
+    """Computes what `Results` writes into metrics.json, with NaN and infinity where that has null."""
     values = {key: [row[key] for row in rows] for key in stages_of(rows[0])}
     values["seconds_per_picture"] = [row["seconds"] for row in rows]
     means = {key: _for_each_measure(_mean, each) for key, each in values.items()}
