@@ -84,8 +84,8 @@ DATA ?=
 SIZE ?= full
 OUT ?= outputs/reproduce/$(SIZE)
 MORE ?=
-STUDIES := table1 figure4 table1_imagenet no_content alpha_sweep l2_vs_adversarial high_resolution object_removal \
-	failures matching_rule layers scales activation middle released_vs_paper
+# as experiments/studies.py lists them
+STUDIES := $(shell grep -o '^# Study [0-9]*' conf/experiment/*.yaml | sort -t ' ' -k 3n | sed -E 's|.*/(.*)\.yaml:.*|\1|')
 
 # the first of these folders that DATA holds
 held = $(if $(DATA),$(firstword $(wildcard $(addprefix $(DATA)/,$(1)))))

@@ -20,29 +20,13 @@ from PIL import Image
 
 from experiments.machine import machine
 from experiments.pictures import save_jpeg
+from experiments.studies import studies
 from inpaint.errors import UserError
 from inpaint.evaluation.comparison import compare, shortcomings
 from inpaint.evaluation.sweep_jobs import read_jobs
 from inpaint.files import atomic
 
 HERE = Path(__file__).parent
-ORDER = (  # of the chapters in RESULTS.md, and of make reproduce
-    "table1",
-    "figure4",
-    "table1_imagenet",
-    "no_content",
-    "alpha_sweep",
-    "l2_vs_adversarial",
-    "high_resolution",
-    "object_removal",
-    "failures",
-    "matching_rule",
-    "layers",
-    "scales",
-    "activation",
-    "middle",
-    "released_vs_paper",
-)
 WIDEST = 1600  # pixels, of summary.jpg
 
 
@@ -59,8 +43,8 @@ def publish(folder: Path, study: str, summary: dict[str, Any]) -> None:
     Raises:
         UserError: there is no such study, or the sweep has no results.
     """
-    if study not in ORDER:
-        raise UserError(f"There is no study {study!r}: choose one of {', '.join(ORDER)}.")
+    if study not in studies():
+        raise UserError(f"There is no study {study!r}: choose one of {', '.join(studies())}.")
     if not summary["shown"]:
         raise UserError(f"No job in {folder} has finished with pictures that all share: there is nothing to publish.")
     write_jpeg(folder / "summary.png", HERE / study / "summary.jpg")
@@ -74,7 +58,7 @@ def publish(folder: Path, study: str, summary: dict[str, Any]) -> None:
 def chapters() -> str:
     """The text of RESULTS.md: the results of every study that has been published, under the titles of their READMEs."""
     parts = ["# Results\n\nWritten by `python -m experiments.report`; `make reproduce` makes all of it."]
-    for study in ORDER:
+    for study in studies():
         if (HERE / study / "results.md").is_file():
             title = (HERE / study / "README.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
             results = (HERE / study / "results.md").read_text(encoding="utf-8").strip()
