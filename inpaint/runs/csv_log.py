@@ -15,18 +15,24 @@ class CSVLog(CSVLogger):
     """Lightning's CSV logger, except that it goes on with the table that it finds, where Lightning deletes it.
 
     A checkpoint keeps the number of `rows`, and `cut` takes the table back to it.
+
+    Args:
+        save_dir, name, version: the folder of the table is `save_dir/name/version`.
     """
+
+    def __init__(self, save_dir: str | Path, name: str, version: str) -> None:
+        super().__init__(save_dir, name, version)
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        if self._experiment is None:
+        if self._experiment is None:  # Lightning has no other way to give it another writer
             self._experiment = Table(self.log_dir)
         return self._experiment
 
     @property
     def rows(self) -> int:
-        """Of the table, in the main process; 0 in the others."""
+        """How many rows the table has, in the main process; 0 in the others."""
         return self.experiment.written + len(self.experiment.metrics) if self._experiment else 0
 
     @rank_zero_only
@@ -39,7 +45,7 @@ class CSVLog(CSVLogger):
 class Table(ExperimentWriter):
     """Lightning's writer of `metrics.csv`, on top of the rows that are there already."""
 
-    def _check_log_dir_exists(self) -> None:  # where Lightning's deletes the table
+    def _check_log_dir_exists(self) -> None:  # called by `__init__`, where nothing else can stop it deleting the table
         rows = self._read()
         self.written = len(rows)
         self.metrics_keys = list(rows[0]) if rows else []

@@ -1,22 +1,35 @@
-"""What the processes of a distributed run tell each other."""
+"""The processes of a distributed run: how many there are, what they exchange, and how one ends with the others."""
 
 import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 from torch import distributed
 
 T = TypeVar("T")
-OBSERVER = logging.getLogger("lightning_fabric.strategies.launchers.subprocess_script")
-"""Where Lightning's observer of the processes it started says that one has failed, before it kills the others."""
+LAUNCHER_LOG = logging.getLogger("lightning_fabric.strategies.launchers.subprocess_script")
+"""Where Lightning says that a process which it started has failed, just before it kills the others."""
 GRACE = 5.0
 """Seconds that the first process has for saying by itself what went wrong."""
 
 
+def is_one_device(devices: int | str | Sequence[int]) -> bool:
+    """Whether `trainer.devices` asks for exactly one device: its number is 1, or it lists one."""
+    return devices in (1, "1") or (not isinstance(devices, int | str) and len(devices) == 1)
+
+
+def strategy_for(devices: int | str | Sequence[int], num_nodes: int) -> str:
+    """The trainer's strategy: none in particular for one process, data-parallel training for several."""
+    if num_nodes == 1 and is_one_device(devices):
+        return "auto"
+    return "ddp_find_unused_parameters_true"  # two optimisers: each step uses the parameters of one network
+
+
 def gather(value: T) -> list[T]:
-    """The value of every process, in the order of their ranks; all of them have to call this."""
+    """Collects the value of every process, in the order of their ranks; all of them have to call this."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return [value]
     values: list[T | None] = [None] * distributed.get_world_size()
@@ -24,8 +37,8 @@ def gather(value: T) -> list[T]:
     return values  # type: ignore[return-value]  # by now every one is there
 
 
-def end_with_the_first() -> None:
-    """In all processes of this machine but the first: ends this one when that one is gone.
+def end_with_the_first_process() -> None:
+    """Ends this process when the first one of its machine, which started it, is gone; in that one it does nothing.
 
     What it waits for would otherwise never come, and a collective operation on a GPU waits for many minutes.
     """
@@ -42,19 +55,19 @@ def end_with_the_first() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class EndWithAnother(logging.Handler):
-    """In the first process: when another one of its run has failed, ends it with `message` and code 1.
+class EndWhenAnotherFails(logging.Handler):
+    """Ends the first process, with `message` and exit code 1, when another one of its run has failed.
 
-    Lightning alone kills it in silence, up to five seconds after the other's end: often before it has come to its own
-    account of the loss, which the grace leaves it time for.
+    Lightning alone would kill it in silence, often before it could say by itself what went wrong; for that it is left
+    `GRACE`.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__()
         self.message = message
-        OBSERVER.handlers = [self]
-        OBSERVER.setLevel(logging.INFO)
-        OBSERVER.propagate = False
+        LAUNCHER_LOG.handlers = [self]
+        LAUNCHER_LOG.setLevel(logging.INFO)
+        LAUNCHER_LOG.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
         time.sleep(GRACE)
@@ -62,8 +75,8 @@ class EndWithAnother(logging.Handler):
         os._exit(1)
 
 
-def lost_another(error: BaseException) -> bool:
-    """Whether this is what a process gets to see when another one of its run has ended."""
+def says_that_another_ended(error: BaseException) -> bool:
+    """Whether this error is the one that a process gets when another one of its run has ended."""
     if isinstance(error, distributed.DistError):
         return True
     return isinstance(error, RuntimeError) and " by peer" in str(error)  # gloo's: closed, or reset

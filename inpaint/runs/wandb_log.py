@@ -16,7 +16,10 @@ from inpaint.errors import UserError, first_line
 
 
 class Logger(WandbLogger):
-    """Lightning's, except that W&B stops no run: where it cannot start it goes offline, where it cannot write, off."""
+    """Lightning's logger, except that W&B stops no run: if it cannot start it goes offline, if it cannot write, off.
+
+    Lightning keeps what it will start W&B with, and what it started, in `_wandb_init` and `_experiment` alone.
+    """
 
     @property
     @rank_zero_experiment
@@ -36,13 +39,13 @@ class Logger(WandbLogger):
 
 def wandb_logger(
     save_dir: str | Path,
-    project: str | None,
-    name: str | None,
-    group: str | None,
-    job_type: str | None,
-    tags: Sequence[str] = (),
+    project: str | float | None,
+    name: str | float | None,
+    group: str | float | None,
+    job_type: str | float | None,
+    tags: Sequence[str | float] = (),
 ) -> WandbLogger:
-    """A W&B logger that writes under `save_dir` and never stops to ask for a key.
+    """Makes a W&B logger that writes under `save_dir` and never stops to ask for a key.
 
     `WANDB_MODE` decides where it is set; otherwise the run goes online if there is a key (`WANDB_API_KEY`, or
     what `wandb login` stored in the netrc file), and offline, with a line that says so, if there is none.
@@ -53,20 +56,9 @@ def wandb_logger(
         tags: texts or numbers.
 
     Raises:
-        UserError: one of them is something else; when the run starts, what W&B itself refuses.
+        UserError: when the run starts, what W&B itself refuses.
     """
     texts = {"project": project, "name": name, "group": group, "job_type": job_type}
-    for key, value in texts.items():
-        if not isinstance(value, str | int | float | None):
-            raise UserError(f"logger.wandb.{key} is {value!r}: it must be text.")
-    if (
-        not isinstance(tags, Sequence)
-        or isinstance(tags, str)
-        or not all(isinstance(t, str | int | float) for t in tags)
-    ):
-        raise UserError(f"logger.wandb.tags is {tags!r}: it must be a list of texts.")
-    if not isinstance(save_dir, str | Path):
-        raise UserError(f"logger.wandb.save_dir is {save_dir!r}: it must be a folder.")
     save_dir = Path(save_dir)
     with suppress(OSError):  # W&B will say so
         save_dir.mkdir(parents=True, exist_ok=True)  # into a folder that is missing, W&B would not write
@@ -80,7 +72,9 @@ def wandb_logger(
             f"{save_dir / 'wandb'}/offline-run-*`."
         )
     more |= {key: None if value is None else str(value) for key, value in texts.items()}
-    return Logger(save_dir=str(save_dir), tags=[str(tag) for tag in tags], **more)
+    logger = Logger(save_dir=str(save_dir), tags=[str(tag) for tag in tags], **more)
+    logger._wandb_init.pop("anonymous")  # W&B warns of this setting, which Lightning always gives
+    return logger
 
 
 def has_key() -> bool:

@@ -1,8 +1,9 @@
-"""One run: builds what the configuration names, trains, tests, and records what made the results."""
+"""One run, from a composed configuration to its results: check, build, record, train, test."""
 
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -12,34 +13,24 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from inpaint.errors import UserError, first_line
-from inpaint.runs import checkpoints, provenance
+from inpaint.runs import provenance
+from inpaint.runs.checkpoint_files import find_checkpoint, read_checkpoint
+from inpaint.train.types import check_types
 
 log = logging.getLogger(__name__)
-ABSENT = object()
-KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "name": ((str, int, float), "text"),
-    "fit": ((bool,), "true or false"),
-    "test": ((bool,), "true or false"),
-    "seed": ((int,), "a whole number from 0 to 2^32 - 1"),
-    "ckpt_path": ((str, type(None)), "a file, a folder or last"),
-    "paths.output": ((str,), "a folder"),
-    "trainer.max_epochs": ((int, type(None)), "a whole number"),
-    "trainer.log_every_n_steps": ((int, type(None)), "a whole number"),
-    "trainer.num_sanity_val_steps": ((int, type(None)), "a whole number"),
-    "callbacks.best.filename": ((str, type(None)), "text"),
-    "callbacks.results.name": ((str, int, float), "text"),
-    "logger.csv.name": ((str,), "text"),
-}
-"""What the values of some keys have to be, and how that is said."""
+say = rank_zero_only(log.info)
 
 
 @contextmanager
 def in_one_sentence() -> Iterator[None]:
-    """What Lightning, OmegaConf and the system say about a wrong setting, a full disk and the like, as a UserError."""
+    """Turns what Lightning, OmegaConf and the system say about a wrong setting or a full disk into a UserError."""
     try:
         yield
     except (MisconfigurationException, OmegaConfBaseException) as error:
@@ -49,82 +40,78 @@ def in_one_sentence() -> Iterator[None]:
 
 
 @in_one_sentence()
-def train(cfg: DictConfig, sweep: dict[str, Any] | None = None) -> dict[str, float]:
-    """Runs one job.
+def train(cfg: DictConfig, sweep: Mapping[str, Any] | None = None) -> dict[str, float]:
+    """Trains and tests as the configuration says.
 
     Args:
         cfg: a composed configuration: `data`, `model`, `trainer`, `callbacks`, `logger`, `name`, `seed`, `fit`, `test`,
             `ckpt_path`, `paths.output`.
-        sweep: what tells this job of a sweep from the others, logged as `sweep/...` beside the configuration.
+        sweep: the overrides that tell this job of a sweep from the others, logged as `sweep/...` beside the
+            configuration.
 
     Returns:
-        The metrics that the trainer's steps logged last.
+        The metrics that the training and the test logged last.
 
     Raises:
         UserError: for whatever the user can mend.
     """
-    check_kinds(cfg)
+    check(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    resumed = checkpoint_to_resume(cfg)
+
+    model, data = build(cfg.model), build(cfg.data)
+    trained = model.content if "content" in cfg.model else model  # the refinement has no weights of its own
+    callbacks = [build(callback) for callback in cfg.callbacks.values() if callback]
+    loggers = [build(logger) for logger in cfg.logger.values() if logger]
+    trainer = build(cfg.trainer, callbacks=callbacks, logger=loggers)
+    check_what_was_built(cfg, trainer, trained)
+
+    metrics: dict[str, float] = {}
+    with wandb_told_the_end(loggers):
+        record(cfg, trainer, [model, *callbacks], sweep)
+        if cfg.fit:
+            trainer.fit(trained, datamodule=data, ckpt_path=resumed, weights_only=True)
+            metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if cfg.fit and cfg.test:
+            load_best_weights(trainer, trained)
+        if cfg.test:
+            trainer.test(model, datamodule=data, verbose=False)
+            metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return metrics
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuses values of a wrong type or out of range that would be noticed late, or in a hundred lines."""
+    if isinstance(cfg.name, int | float) and not isinstance(cfg.name, bool):
+        cfg.name = str(cfg.name)  # `name=2024` is a number for YAML
+    check_types(cfg)
+    if not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed is {cfg.seed}, but must be a whole number from 0 to 2^32 - 1.")
     if cfg.ckpt_path is not None and not cfg.fit:
         raise UserError(
             "ckpt_path resumes a training, and fit is false: name weights to test as model.weights, or "
             "model.content.weights with model=refinement."
         )
+
+
+def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
+    """The checkpoint that `ckpt_path` asks for, and a line that says so; None to start from the beginning."""
+    if cfg.ckpt_path is None:
+        return None
     folder = Path(cfg.paths.output)
-    resumed = None if cfg.ckpt_path is None else checkpoints.find(cfg.ckpt_path, folder)
-    if cfg.ckpt_path is not None:
-        say = rank_zero_only(print)
-        say(f"Resuming from {resumed}" if resumed else f"No checkpoint in {folder} yet: starting from the beginning")
-    loggers: list[Any] = []
-    done = False
+    found = find_checkpoint(cfg.ckpt_path, folder)
+    say(f"Resuming from {found}" if found else f"No checkpoint in {folder} yet: starting from the beginning")
+    return found
+
+
+def build(node: DictConfig, **more: Any) -> Any:
+    """Makes what the `_target_` of a node names.
+
+    Raises:
+        UserError: the one that was raised inside; or one that names the key, and says why it cannot be built.
+    """
     try:
-        model, data = build(cfg.model), build(cfg.data)
-        stage1 = model.content if "content" in cfg.model else model  # what is trained: the refinement has no weights
-        if cfg.fit and type(stage1).training_step is pl.LightningModule.training_step:
-            raise UserError(f"{type(stage1).__name__} has nothing to train: set fit=false.")
-        callbacks = [build(callback) for callback in cfg.callbacks.values() if callback]
-        loggers = [build(logger) for logger in cfg.logger.values() if logger]
-        trainer = build(cfg.trainer, callbacks=callbacks, logger=loggers)
-        if cfg.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
-            raise UserError("trainer.sync_batchnorm needs GPUs: set it to false.")
-        if trainer.is_global_zero:
-            weights = {k: v for part in (model, *callbacks) for k, v in getattr(part, "weight_files", {}).items()}
-            provenance.record(folder, OmegaConf.to_yaml(cfg, resolve=True), weights)
-        logged = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)) | ({"sweep": sweep} if sweep else {})
-        for logger in loggers:
-            logger.log_hyperparams(logged)
-
-        metrics: dict[str, float] = {}
-        if cfg.fit:
-            trainer.fit(stage1, datamodule=data, ckpt_path=resumed, weights_only=True)
-            metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if cfg.test and not trainer.interrupted:
-            trainer.test(model, datamodule=data, verbose=False)
-            metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
-        done = not trainer.interrupted
-        return metrics
-    finally:
-        for logger in loggers:
-            if isinstance(logger, pl.loggers.WandbLogger):
-                import wandb
-
-                wandb.finish(exit_code=0 if done else 1)
-
-
-def check_kinds(cfg: DictConfig) -> None:
-    """Refuses what Lightning would notice too late, in the middle of a run. What is absent is nobody's mistake."""
-    for key, (kind, meaning) in KINDS.items():
-        value = OmegaConf.select(cfg, key, default=ABSENT)
-        if value is not ABSENT and not isinstance(value, kind):
-            raise UserError(f"{key} is {value!r}: it must be {meaning}.")
-    if not 0 <= cfg.seed < 2**32:
-        raise UserError(f"seed is {cfg.seed!r}: it must be a whole number from 0 to 2^32 - 1.")
-
-
-def build(node: DictConfig, **extra: Any) -> Any:
-    """`instantiate`, but a user's mistake comes out as itself, and any other error names what could not be built."""
-    try:
-        return instantiate(node, **extra)
+        return instantiate(node, **more)
     except (InstantiationException, TypeError) as error:  # what is built raises the first, Hydra itself both
         causes: list[BaseException] = []
         cause: BaseException | None = error
@@ -135,4 +122,58 @@ def build(node: DictConfig, **extra: Any) -> Any:
             cause = cause.__cause__ or cause.__context__
         log.debug("", exc_info=error)  # hydra.verbose=true shows it
         key = re.search(r"full_key: (\S+)", str(error))
-        raise UserError(f"{key[1] if key else node._target_} cannot be built: {first_line(causes[-1])}") from None
+        name = key[1] if key else node.get("_target_") if isinstance(node, DictConfig) else node
+        raise UserError(f"{name} cannot be built: {first_line(causes[-1])}") from None
+
+
+def check_what_was_built(cfg: DictConfig, trainer: pl.Trainer, trained: pl.LightningModule) -> None:
+    """Refuses a training without anything to train, and devices that it cannot have."""
+    if cfg.fit and type(trained).training_step is pl.LightningModule.training_step:
+        raise UserError(f"{type(trained).__name__} has nothing to train: set fit=false.")
+    if cfg.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
+        raise UserError("trainer.sync_batchnorm needs GPUs: set it to false.")
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ:
+        raise UserError(
+            f"trainer.num_nodes is {trainer.num_nodes}, but nothing says where the other machines are: start the "
+            "processes with torchrun or srun, or set MASTER_ADDR and NODE_RANK on each machine."
+        )
+
+
+def record(cfg: DictConfig, trainer: pl.Trainer, parts: Iterable[Any], sweep: Mapping[str, Any] | None) -> None:
+    """Writes configuration, versions and hashes of weights into the results, and hands the first to the loggers."""
+    if trainer.is_global_zero:
+        weights = {name: file for part in parts for name, file in getattr(part, "weight_files", {}).items()}
+        provenance.record(cfg.paths.output, OmegaConf.to_yaml(cfg, resolve=True), weights)
+    logged = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    for logger in trainer.loggers:
+        logger.log_hyperparams(logged | ({"sweep": dict(sweep)} if sweep else {}))
+
+
+def load_best_weights(trainer: pl.Trainer, trained: pl.LightningModule) -> None:
+    """After a training, loads the weights that were best in validation, and says which are tested.
+
+    They are those of `best.ckpt`, averaged ones if the training averages. Without a validation the last ones stay.
+    """
+    watching = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    path = trainer.strategy.broadcast(watching[0].best_model_path if watching else "")
+    if not path or not Path(path).is_file():
+        say("Testing the last weights of the training, for no best ones were saved.")
+        return
+    best = read_checkpoint(Path(path))
+    trained.load_state_dict(best["state_dict"])
+    say(f"Testing the weights of epoch {best['epoch']}, the best by {watching[0].monitor}: {path}")
+
+
+@contextmanager
+def wandb_told_the_end(loggers: Iterable[Logger]) -> Iterator[None]:
+    """Ends the run at W&B, if there is one, as finished or, after an error or an interruption, as failed."""
+    failed = 1
+    try:
+        yield
+        failed = 0
+    finally:
+        if any(isinstance(logger, WandbLogger) for logger in loggers):
+            import wandb
+
+            wandb.finish(exit_code=failed)

@@ -1,4 +1,4 @@
-"""What a sweep does at its end: the comparison of its jobs, whatever launcher ran them."""
+"""The comparison of all jobs of a sweep at its end, whatever launcher ran them."""
 
 import copy
 import traceback
@@ -22,10 +22,10 @@ class Comparison(Callback):
     with exit code 1, and says which.
 
     Args:
-        pictures, closeups, worst: see `compare`.
+        pictures, closeups, worst: how the jobs are shown beside each other, see `compare`.
     """
 
-    def __init__(self, pictures: int = 8, closeups: bool = False, worst: bool = False) -> None:
+    def __init__(self, pictures: int, closeups: bool, worst: bool) -> None:
         self.options: dict[str, Any] = {"pictures": pictures, "closeups": closeups, "worst": worst}
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -41,7 +41,7 @@ class Comparison(Callback):
             traceback.print_exc()
             raise SystemExit(1) from None
         if "wandb" in config.logger and summary["rows"]:
-            log(folder, summary, config.logger.wandb.project)
+            log_to_wandb(folder, summary, config.logger.wandb.project)
         for line in shortcomings(summary):
             print(line)
         print(folder)
@@ -49,8 +49,8 @@ class Comparison(Callback):
             raise SystemExit(1)
 
 
-def log(folder: Path, summary: dict[str, Any], project: str) -> None:
-    """The comparison as a W&B run: its picture, and a table of the means."""
+def log_to_wandb(folder: Path, summary: dict[str, Any], project: str) -> None:
+    """Logs the comparison as a W&B run: its picture, and a table of the means."""
     name = summary["name"]
     logger = wandb_logger(folder, project, name=f"{name} comparison", group=name, job_type="comparison")
     try:

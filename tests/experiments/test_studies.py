@@ -1,7 +1,6 @@
 """Every study as a user types it, made small: its own sweep, its jobs, its summary."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -9,13 +8,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from experiments.studies import studies
 from inpaint.files import CONF
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.train import __main__ as entry
+from inpaint.train import job
 
-STUDIES = sorted(
-    path.stem for path in (CONF / "experiment").glob("*.yaml") if re.search("- (/study|table1)\n", path.read_text())
-)
 STEP = ["model.preset.rounds=1", "model.preset.iterations=1"]
 SPECIAL = {  # what replaces STEP
     "alpha_sweep": [*STEP, "model.preset.alpha=0,0.2"],
@@ -43,7 +41,7 @@ def summary(folder: Path) -> dict:
     return json.loads((folder / "summary.json").read_text())
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", studies())
 def test_every_study_runs(name, tmp_path, monkeypatch):
     assert study(monkeypatch, tmp_path, f"+experiment={name}", *SPECIAL.get(name, STEP)) == 0
     found = summary(tmp_path)
@@ -69,7 +67,7 @@ def test_a_job_that_fails_is_named_and_the_others_go_on(rule):
     found = summary(rule)
     assert [row["label"] for row in found["rows"]] == ["content network", "refined"]
     assert found["failed"][0]["label"] == "cosine"
-    assert "There is no matching rule 'cosine'" in found["failed"][0]["error"]
+    assert "model.preset.rule is 'cosine', but must be ncc or l2." in found["failed"][0]["error"]
 
 
 def test_a_bug_in_a_job_ends_that_job_only(tmp_path, monkeypatch, capsys):
@@ -78,8 +76,8 @@ def test_a_bug_in_a_job_ends_that_job_only(tmp_path, monkeypatch, capsys):
             raise ZeroDivisionError("by zero")
         return real(cfg, *more)
 
-    real = entry.train
-    monkeypatch.setattr(entry, "train", broken)
+    real = job.train
+    monkeypatch.setattr(job, "train", broken)
     assert study(monkeypatch, tmp_path, "+experiment=matching_rule", *STEP, "model.preset.rule=l2,ncc") == 1
     assert summary(tmp_path)["failed"][0]["error"] == "ZeroDivisionError: by zero"
     assert len(summary(tmp_path)["rows"]) == 2
@@ -102,15 +100,15 @@ def test_a_finished_job_is_not_run_twice(rule, monkeypatch, capsys):
 def test_a_training_that_was_cut_short_goes_on(tmp_path, monkeypatch, capsys):
     """The second time the sweep finds the checkpoint of the first."""
     overrides = ["+experiment=middle", "model.content.generator.middle=fully_connected", *STEP, "trainer.max_epochs=2"]
-    real = entry.train
+    real = job.train
 
     def cut_short(cfg, *more):
         real(OmegaConf.merge(cfg, {"test": False, "trainer": {"max_epochs": 1}}), *more)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(entry, "train", cut_short)
+    monkeypatch.setattr(job, "train", cut_short)
     assert study(monkeypatch, tmp_path, *overrides) == 130
-    monkeypatch.setattr(entry, "train", real)
+    monkeypatch.setattr(job, "train", real)
     assert study(monkeypatch, tmp_path, *overrides) == 0
     assert f"Resuming from {tmp_path / '0' / 'checkpoints' / 'last.ckpt'}" in capsys.readouterr().out
     assert torch.load(tmp_path / "0" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
@@ -130,7 +128,7 @@ def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(tmp_path, monkeypatch, caps
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(entry, "train", interrupted)
+    monkeypatch.setattr(job, "train", interrupted)
     assert study(monkeypatch, tmp_path, "+experiment=matching_rule") == 130
     said = capsys.readouterr().out
     assert "Interrupted; to go on: python -m inpaint.train size=tiny data=sample" in said

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from inpaint.runs import records
-from inpaint.train import __main__ as train
+from inpaint.train import job
 
 
 def test_a_record_is_for_its_own_configuration_alone(tmp_path: Path) -> None:
@@ -30,8 +30,8 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
 def test_a_job_resumes_its_own_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another configuration left in the folder is neither resumed from nor compared."""
     seen: list[str | None] = []
-    monkeypatch.setattr(train, "train", lambda cfg, sweep: seen.append(cfg.ckpt_path))
-    monkeypatch.setattr(train, "swept", lambda own: {})
+    monkeypatch.setattr(job, "train", lambda cfg, sweep: seen.append(cfg.ckpt_path))
+    monkeypatch.setattr(job, "overrides_by_key", lambda own: {})
     own: Any = SimpleNamespace(overrides=SimpleNamespace(task=["a=1"]))
 
     def config(devices: list[int]) -> DictConfig:
@@ -39,7 +39,7 @@ def test_a_job_resumes_its_own_training_alone(tmp_path: Path, monkeypatch: pytes
         return OmegaConf.create({"paths": output, "fit": True, "ckpt_path": None, "trainer": {"devices": devices}})
 
     def run(devices: list[int]) -> records.Record | None:
-        train.one_of_many(config(devices), own)
+        job.run_job(config(devices), own)
         return records.read(tmp_path)
 
     left = [tmp_path / "checkpoints" / "last.ckpt", tmp_path / "metrics.csv", tmp_path / "metrics.json"]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.files import CONF
-from inpaint.runs import checkpoints
+from inpaint.runs.checkpoint_files import find_checkpoint
+from inpaint.runs.checkpoints import Checkpoints
 from inpaint.train import run as entry
 from tests.train.test_train import composed
 
@@ -155,7 +156,7 @@ def test_a_finished_training_resumes_to_its_averaged_weights(whole: Path, tmp_pa
     model = entry.build(cfg.model)
     callbacks = [entry.build(callback) for callback in cfg.callbacks.values()]
     trainer = entry.build(cfg.trainer, callbacks=callbacks, logger=False)
-    trainer.fit(model, datamodule=entry.build(cfg.data), ckpt_path=checkpoints.find(str(whole), tmp_path))
+    trainer.fit(model, datamodule=entry.build(cfg.data), ckpt_path=find_checkpoint(str(whole), tmp_path))
     assert_equal(dict(model.state_dict()), dict(state(whole)["state_dict"]))
 
 
@@ -183,7 +184,7 @@ def copies(whole: Path, tmp_path: Path) -> list[Path]:
 
 def test_the_newest_of_a_folder(copies: list[Path], tmp_path: Path) -> None:
     for place in ("last", str(tmp_path), str(tmp_path / "checkpoints"), str(copies[0])):
-        assert checkpoints.find(place, tmp_path) == copies[0]
+        assert find_checkpoint(place, tmp_path) == copies[0]
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
@@ -195,18 +196,18 @@ def test_one_cut_short_is_passed_over(
     spoilt = {"cut": content[: len(content) // 2], "empty": b"", "flipped": content}[damage]
     copies[0].write_bytes(spoilt)
     os.utime(copies[0], (2000, 2000))
-    assert checkpoints.find("last", tmp_path) == copies[1]
+    assert find_checkpoint("last", tmp_path) == copies[1]
     assert "last.ckpt cannot be read" in caplog.text
 
 
 def test_nothing_to_resume_from(copies: list[Path], tmp_path: Path) -> None:
-    assert checkpoints.find("last", tmp_path / "new") is None
+    assert find_checkpoint("last", tmp_path / "new") is None
     with pytest.raises(UserError, match=r"no checkpoint .*none\.ckpt"):
-        checkpoints.find(str(tmp_path / "none.ckpt"), tmp_path)
+        find_checkpoint(str(tmp_path / "none.ckpt"), tmp_path)
     for path in copies:
         path.write_bytes(b"cut")
     with pytest.raises(UserError, match="can be resumed from"):
-        checkpoints.find("last", tmp_path)
+        find_checkpoint("last", tmp_path)
 
 
 def test_only_so_many_are_kept(whole: Path, tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_only_so_many_are_kept(whole: Path, tmp_path: Path) -> None:
 
 
 def test_by_the_clock(tmp_path: Path) -> None:
-    callback = checkpoints.Checkpoints(tmp_path, every_n_minutes=2)
+    callback = Checkpoints(tmp_path, keep=2, every_n_batches=None, every_n_minutes=2)
     trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
     assert not callback._due(trainer)
     callback.saved_at -= 121
@@ -227,4 +228,4 @@ def test_by_the_clock(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["keep", "every_n_batches", "every_n_minutes"])
 def test_numbers_that_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{name} is 0, but must be above 0"):
-        checkpoints.Checkpoints(tmp_path, **{name: 0})
+        Checkpoints(tmp_path, **{"keep": 2, "every_n_batches": None, "every_n_minutes": None} | {name: 0})

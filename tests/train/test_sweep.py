@@ -13,6 +13,8 @@ from inpaint.train.sweep import Comparison
 from tests.evaluation.test_comparison import IDS, write_job
 from tests.evaluation.test_wandb import finished, history_of
 
+COMPARISON = Comparison(pictures=8, closeups=False, worst=False)
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -26,7 +28,7 @@ def test_the_comparison_is_a_run_in_the_group_of_the_jobs(tmp_path: Path) -> Non
     write_job(tmp_path / "0", "rule=ncc", dict.fromkeys(IDS, 1.0))
     write_job(tmp_path / "1", "rule=l2", dict.fromkeys(IDS, 2.0))
     config = {"hydra": {"sweep": {"dir": str(tmp_path)}}, "logger": {"wandb": {"project": "inpaint"}}}
-    Comparison().on_multirun_end(OmegaConf.create(config))
+    COMPARISON.on_multirun_end(OmegaConf.create(config))
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     run = finished(file)
     about = next(record.run for record in run if record.HasField("run"))
@@ -47,5 +49,5 @@ def test_a_comparison_that_fails_is_no_success(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("inpaint.train.sweep.compare", fail)
     with pytest.raises(SystemExit) as ended:
-        Comparison().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "logger": {}}))
+        COMPARISON.on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "logger": {}}))
     assert ended.value.code == 1

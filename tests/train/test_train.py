@@ -12,19 +12,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from experiments.studies import studies
 from inpaint.errors import UserError
 from inpaint.evaluation.metrics import measure
 from inpaint.files import CONF
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.train import run as entry
-from inpaint.train.__main__ import swept
+from inpaint.train.job import overrides_by_key
 from tests.content.helpers import save_checkpoint, tiny_gan
 
-EXPERIMENTS = sorted(  # but for the studies, see tests/experiments/test_studies.py
-    path.stem
-    for path in (CONF / "experiment").glob("*.yaml")
-    if "- /study" not in path.read_text() and "- table1" not in path.read_text()
-)
+EXPERIMENTS = sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - set(studies()))
 SMALL_GENERATOR = ["filters=4", "bottleneck=8"]
 SMALL_DATA = [
     "data.batch_size=2",
@@ -195,8 +192,8 @@ def test_jobs_of_a_sweep_are_known_by_what_they_were_given(tmp_path):
     for run in (sweep, single):
         run.overrides.task = overrides
     given = {"model.preset.alpha": 0.3, "model/generator@model.content.generator": "small", "experiment": "refine"}
-    assert swept(sweep) == given
-    assert swept(single) == {}
+    assert overrides_by_key(sweep) == given
+    assert overrides_by_key(single) == {}
     small_run = ["model=classical", "model.method=biharmonic", "fit=false", "data.test_size=64", "data.num_workers=0"]
     for name, value in (("job", given), ("alone", None)):
         entry.train(composed(tmp_path / name, small_run), value)
