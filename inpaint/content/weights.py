@@ -32,17 +32,11 @@ GENERATORS = {"ContextEncoder": ContextEncoder}
 
 
 class StoredNetwork(NamedTuple):
-    """What a file says of a content network.
-
-    Attributes:
-        architecture: of the generator.
-        tensors: of the generator, by its own names.
-        mean_colour: the colour that the generator is shown in a hole, [3, 1, 1] in [0, 1].
-    """
+    """What a file holds of a content network."""
 
     architecture: Architecture
-    tensors: dict[str, Tensor]
-    mean_colour: Float[Tensor, "3 1 1"]
+    tensors: dict[str, Tensor]  # by the generator's own names
+    mean_colour: Float[Tensor, "3 1 1"]  # that the generator is shown in a hole, in [0, 1]
 
 
 def read_network(path: Path) -> StoredNetwork:
@@ -81,16 +75,12 @@ def _metadata(path: Path) -> Any:
 
 
 def _records(stored: Any) -> dict[str, Architecture]:
-    """The networks' architectures of what stands under `architecture`, whatever that is, by the networks' names."""
+    """The architectures, by network, in what stands under `architecture`, whatever that is."""
     return {k: v for k, v in stored.items() if isinstance(v, dict)} if isinstance(stored, dict) else {}
 
 
 def save_network(network: StoredNetwork, path: Path) -> None:
-    """Writes a content network as a .safetensors file.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Writes a content network as a .safetensors file, or raises a UserError."""
     tensors = {f"generator.{name}": value for name, value in network.tensors.items()}
     tensors["mean_colour"] = network.mean_colour
     record = json.dumps({"generator": network.architecture})
@@ -118,7 +108,7 @@ def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
     except Exception as error:  # wrong arguments make PyTorch raise almost anything
         raise UserError(f"{path} holds a {name} that cannot be built: {first_line(error).rstrip('.')}.") from None
     own = generator.state_dict()
-    if different := _differences(_shapes(own), _shapes(stored.tensors)):
+    if different := _differences(own, stored.tensors):
         raise UserError(f"{path} is damaged, for its tensors are not those of its network: {different[0]}.")
     tensors = {k: v.to(own[k].dtype, copy=True) for k, v in stored.tensors.items()}
     generator.load_state_dict(tensors, assign=True)
@@ -142,28 +132,20 @@ def load_weights(generator: nn.Module, path: Path) -> Float[Tensor, "3 1 1"]:
     if wanted.get("perceptual") is True and stored.architecture.get("perceptual") is False:
         wanted["perceptual"] = False
         own = {name: value for name, value in own.items() if not name.startswith("joins.")}
-    _require_same(_in_words(wanted), _in_words(stored.architecture), str(path))
-    _require_same(_shapes(own), _shapes(stored.tensors), str(path))
+    _require_same(wanted, stored.architecture, str(path))
+    _require_same(own, stored.tensors, str(path))
     generator.load_state_dict(stored.tensors, strict=False)
     return stored.mean_colour
 
 
 def check_resumed(module: nn.Module, architecture: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
-    """Refuses to resume a training from a checkpoint of other networks, in one sentence.
+    """Raises a UserError if a training is resumed from a checkpoint of other networks than those of `architecture`.
 
-    A checkpoint of an earlier version does not say which networks it holds: it is taken at its tensors' shapes, with a
-    warning, so that a training begun there can be finished.
-
-    Args:
-        module: what is trained.
-        architecture: of its networks, as it would be written.
-        checkpoint: what is resumed from.
-
-    Raises:
-        UserError: the checkpoint holds another architecture.
+    A checkpoint of an earlier version does not say which it holds: it is taken at its tensors' shapes, with a warning,
+    so that a training begun there can be finished.
     """
     own, found = (
-        {f"{network}.{k}": v for network, record in _records(stored).items() for k, v in _in_words(record).items()}
+        {f"{network}.{name}": value for network, record in _records(stored).items() for name, value in record.items()}
         for stored in (architecture, checkpoint.get("architecture"))
     )
     if found:
@@ -173,10 +155,10 @@ def check_resumed(module: nn.Module, architecture: Mapping[str, Any], checkpoint
             "The checkpoint does not say which networks it holds, for an earlier version of this program wrote it: "
             "they are taken to be those that are configured here, with their activations."
         )
-    _require_same(_shapes(module.state_dict()), _shapes(checkpoint["state_dict"]), "The checkpoint")
+    _require_same(module.state_dict(), checkpoint["state_dict"], "The checkpoint")
 
 
-def _require_same(own: Mapping[str, str], found: Mapping[str, str], source: str) -> None:
+def _require_same(own: Mapping[str, Any], found: Mapping[str, Any], source: str) -> None:
     """Raises a UserError if `source` holds another network than the one configured."""
     if different := _differences(own, found):
         raise UserError(  # of tensors there may be hundreds
@@ -185,20 +167,16 @@ def _require_same(own: Mapping[str, str], found: Mapping[str, str], source: str)
         )
 
 
-def _differences(own: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """Says in which entries, each in words, a file and the network here differ."""
+def _differences(own: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Says where arguments, or tensors by their shapes, of a file (`found`) and of the network here differ."""
+    here, there = ({name: _in_words(value) for name, value in entries.items()} for entries in (own, found))
     return [
-        f"{name} is {found.get(name, 'missing')} there and {own.get(name, 'missing')} here"
-        for name in dict.fromkeys([*own, *found])
-        if own.get(name) != found.get(name)
+        f"{name} is {there.get(name, 'missing')} there and {here.get(name, 'missing')} here"
+        for name in here | there
+        if here.get(name) != there.get(name)
     ]
 
 
-def _in_words(architecture: Mapping[str, Any]) -> dict[str, str]:
-    """The arguments of an architecture as they are written in Python."""
-    return {name: repr(value) for name, value in architecture.items()}
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """The tensors' shapes, as in "4 x 3 x 4 x 4"."""
-    return {k: " x ".join(map(str, v.shape)) or "a number" for k, v in tensors.items() if isinstance(v, Tensor)}
+def _in_words(value: Any) -> str:
+    """An argument as it is written in Python; of a tensor the shape, as in "4 x 3 x 4 x 4"."""
+    return " x ".join(map(str, value.shape)) or "a number" if isinstance(value, Tensor) else repr(value)
