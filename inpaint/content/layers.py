@@ -20,13 +20,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class FeatureFusion(nn.Module):
-    """Adds to the encoder's features what it finds in them and in VGG's of the same pixels; nothing, until trained.
-
-    Args:
-        channels: of the encoder's features.
-        vgg_channels: of VGG's features.
-        activation: the nonlinearity.
-    """
+    """Adds to the encoder's features what it finds in them and in VGG's of the same pixels; nothing, until trained."""
 
     def __init__(self, channels: int, vgg_channels: int, activation: Activation) -> None:
         super().__init__()
@@ -68,9 +62,8 @@ class ChannelWise(nn.Module):
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
-        values = side * side
-        self.weight = nn.Parameter(torch.empty(channels, values, values))
-        draw(self.weight, 0.0, values**-0.5)
+        self.weight = nn.Parameter(torch.empty(channels, side**2, side**2))
+        draw(self.weight, 0.0, 1 / side)
 
     def forward(self, features: Float[Tensor, "batch channels side side"]) -> Float[Tensor, "batch channels side side"]:
         return torch.einsum("bci,coi->bco", features.flatten(2), self.weight).view_as(features)
@@ -82,11 +75,7 @@ def flatten_pixels(x: Float[Tensor, "rows channels side side"]) -> Float[Tensor,
 
 
 def nonlinearity(name: Activation) -> nn.Module:
-    """Makes the layer of an activation's name.
-
-    Raises:
-        UserError: there is no such name.
-    """
+    """Makes the layer of an activation's name, or raises a UserError."""
     if name not in [*ACTIVATIONS]:  # a list, for what a file or a configuration gives may have no hash
         raise UserError(f"There is no activation {name!r}: choose {', '.join(ACTIVATIONS)}.")
     return ACTIVATIONS[name]()
@@ -103,10 +92,7 @@ def upsampling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 
 
 def initialise(layer: nn.Module) -> None:
-    """Starts a layer as DCGAN does: convolutions N(0, 0.02), normalisation scales N(1, 0.02) and shifts 0.
-
-    What `FeatureFusion` adds starts at 0.
-    """
+    """Starts a layer as DCGAN does: convolutions N(0, 0.02), scales N(1, 0.02), shifts and what is fused 0."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         draw(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):

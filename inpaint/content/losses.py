@@ -16,12 +16,11 @@ def reconstruction(
 ) -> Float[Tensor, ""]:
     """The mean of the weighted squared differences, as in the Context Encoder's code (train.lua, `wtl2Matrix`).
 
-    Differences are taken in that code's units, pixels in [-1, 1], for which its lambdas are stated.
+    Differences are in that code's units, pixels in [-1, 1], for which its lambdas are stated.
 
     Args:
         known: 1 where the network is shown the pixel that it predicts (the overlap ring), 0 in the hole.
-        ring_weight: weight of the known pixels; those of the hole weigh 1. The sum is divided by the number
-            of values, not by the sum of the weights.
+        ring_weight: weight of the known pixels; those of the hole weigh 1. The mean is over all values alike.
     """
     weight = 1 + (ring_weight - 1) * known
     return (weight * (2 * (prediction.float() - truth.float())).square()).mean()

@@ -30,8 +30,7 @@ Batch = dict[str, Any]
 class ContentGAN(pl.LightningModule):
     """The content network f with its discriminator D (Yang et al. 2017, section 3.3; Pathak et al. 2016).
 
-    With R the hole, x_0 the picture with R filled by the mean colour, h the middle of the picture, and the
-    symbols of the papers, every batch is::
+    With x_0 the picture with the mean colour in its hole, and h the picture's middle, every batch is::
 
         f(x_0)    the predicted middle
         L_rec   = mean of w (f(x_0) - h)^2      w = ring_weight where x_0 shows the middle, else 1
@@ -40,39 +39,30 @@ class ContentGAN(pl.LightningModule):
         theta_f <- optimizer_g, a step down     lambda_rec L_rec + lambda_adv L_adv
         each scheduler: a step
 
-    Without a discriminator, and in the first `warm_up` batches, the lines of D and L_adv fall away. Either way the
-    module steps its optimisers itself, so `trainer.global_step` (hence `max_steps`) counts optimiser steps: two a
-    batch with the discriminator, one without. Schedulers and the logged steps count batches.
-
-    These are logged, all under `content/`:
+    Without a discriminator, and in the first `warm_up` batches, the lines of D and L_adv fall away.
+    `trainer.global_step` (hence `max_steps`) counts steps of optimisers, two a batch with the discriminator; schedulers
+    and what is logged count batches. Logged under `content/` are:
 
     - every batch `loss_rec`, `loss_g` (the sum that f descends) and `grad_norm_g`; with a discriminator also
       `loss_adv`, `loss_d_real`, `loss_d_fake`, `grad_norm_d`, and what D got right before its step:
       `accuracy_real`, `accuracy_fake`;
     - every validation `val_l1`, `val_l2` (percent) and `val_psnr` (dB), means over the pictures' holes.
 
-    A discriminator that was right on every picture of `COLLAPSE` batches in a row is warned of. The usual values of the
-    arguments stand in `conf/model/content.yaml`.
-
-    Args:
-        generator: f, from pictures [batch, 3, 128, 128] and masks to middles [batch, 3, 64, 64], in [0, 1]. Checkpoints
-            keep its `architecture`, and the discriminator's, as plain data.
+    Args (their usual values stand in `conf/model/content.yaml`):
+        generator: f, from pictures [batch, 3, 128, 128] and masks to middles [batch, 3, 64, 64], in [0, 1].
         discriminator: D, from middles to logits [batch]; None trains by L_rec alone.
         optimizer_g, optimizer_d: make an optimiser from parameters; without a discriminator the second is not used.
-        scheduler: makes a learning-rate scheduler from an optimiser, one for each; it is stepped every batch.
+        scheduler: makes a learning-rate scheduler from an optimiser, one for each.
         lambda_rec, lambda_adv: the weights of L_rec and L_adv, at least 0.
         warm_up: batches trained by L_rec alone, before the discriminator takes part (as Iizuka et al. 2017 do).
         ring_weight: weight in L_rec of the pixels that are shown and predicted, at least 0; those of the hole weigh 1.
-        mean_colour: red, green and blue in [0, 1], for the hole. It is kept with the weights, because
-            predictions need the colour of the training.
-        weights: a file to take the generator and the mean colour from (`load_weights`), or "starter", the network that
-            ships with the package.
+        mean_colour: red, green and blue in [0, 1]; kept with the weights, for predictions need that of the training.
+        weights: a file to take generator and mean colour from (`load_weights`), or "starter": the network that ships.
 
     Raises:
-        UserError: an argument is out of its range; a discriminator has no `optimizer_d`; an optimiser or scheduler
-            refuses its arguments; `weights` or a checkpoint to resume from holds another architecture. While
-            training: a batch of one picture; a loss or gradient that is no longer finite, or a loss of the
-            discriminator above `DIVERGED`, before it reaches the weights.
+        UserError: an argument is out of its range or missing; `weights` or a checkpoint to resume from holds another
+            architecture. While training: a batch of one picture; a loss or gradient that is no longer finite, or a
+            loss of the discriminator above `DIVERGED`, before it reaches the weights.
     """
 
     mean_colour: Tensor
@@ -122,9 +112,7 @@ class ContentGAN(pl.LightningModule):
     def forward(
         self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
     ) -> Float[Tensor, "batch 3 128 128"]:
-        """Fills the hole with the network's prediction; pixels outside the hole stay as they are.
-
-        What `picture` holds in the hole does not matter, as long as it is finite.
+        """Fills the hole with the prediction. What `picture` holds there does not matter, as long as it is finite.
 
         Raises:
             UserError: the picture is not 128 x 128, or a pixel of the hole lies outside the middle 64 x 64.
@@ -135,11 +123,7 @@ class ContentGAN(pl.LightningModule):
     def predict_middle(
         self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
     ) -> Float[Tensor, "batch 3 64 64"]:
-        """Predicts the whole middle, its known pixels as well.
-
-        Raises:
-            UserError: as `forward`.
-        """
+        """Predicts the whole middle, its known pixels as well; raises as `forward`."""
         if picture.shape[-2:] != (SIDE, SIDE) or mask.shape[-2:] != (SIDE, SIDE):
             raise UserError(
                 f"The content network works at {SIDE} x {SIDE}, but the picture is {picture.shape[-2]} x "
@@ -180,9 +164,8 @@ class ContentGAN(pl.LightningModule):
 
         logged["loss_g"] = loss_g
         logged["grad_norm_g"] = self.step_down("grad_norm_g", loss_g, self.generator, optimizer_g)
-        schedulers: list[Any] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        for scheduler in schedulers[: 2 if adversarial else 1]:
-            scheduler.step()
+        for config in self.trainer.lr_scheduler_configs[: 2 if adversarial else 1]:
+            config.scheduler.step()  # type: ignore[call-arg]  # none of those that want a loss
         for name, value in logged.items():
             self.log(f"content/{name}", value.detach(), batch_size=len(picture), prog_bar=name == "loss_rec")
 
@@ -206,13 +189,9 @@ class ContentGAN(pl.LightningModule):
                 COLLAPSE,
                 self.trainer.fit_loop.total_batch_idx,
             )
-        return {
-            "loss_d_real": loss_real,
-            "loss_d_fake": loss_fake,
-            "accuracy_real": accuracy_real,
-            "accuracy_fake": accuracy_fake,
-            "grad_norm_d": self.step_down("grad_norm_d", loss_real + loss_fake, discriminator, optimizer),
-        }
+        norm = self.step_down("grad_norm_d", loss_real + loss_fake, discriminator, optimizer)
+        logged = {"loss_d_real": loss_real, "loss_d_fake": loss_fake, "grad_norm_d": norm}
+        return logged | {"accuracy_real": accuracy_real, "accuracy_fake": accuracy_fake}
 
     def step_down(self, name: str, loss: Tensor, network: nn.Module, optimizer: Any) -> Tensor:
         """Takes one optimiser step down the loss; returns the gradient's L2 norm, which is logged under `name`."""
@@ -248,12 +227,7 @@ class ContentGAN(pl.LightningModule):
             self.log(f"content/{name}", value.mean(), batch_size=len(picture), sync_dist=True, prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Fills one batch by the content network alone, at 128 x 128, whatever the size of the test pictures.
-
-        Returns:
-            id: list of str; input (the hole in the mean colour), content and truth: [batch, 3, 128, 128];
-            mask: [batch, 1, 128, 128]; seconds: list of float, one a picture.
-        """
+        """Fills one batch by the content network alone, at 128 x 128, as `evaluation.results.Results` takes it."""
         known, mask = resize_masked(batch["picture"], batch["mask"], (SIDE, SIDE))
         start = time.perf_counter()
         content = self(known, mask)
@@ -276,11 +250,9 @@ class ContentGAN(pl.LightningModule):
         return {name: getattr(network, "architecture", None) for name, network in networks.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Stores which networks the weights are of."""
         checkpoint["architecture"] = self.architecture
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights of other networks."""
         check_resumed(self, self.architecture, checkpoint)
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:

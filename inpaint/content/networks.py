@@ -48,8 +48,8 @@ class ContextEncoder(nn.Module):
     A perceptual one also sees what VGG-16 makes of that filling, which few pictures could not teach it.
 
     Args:
-        filters: width of the first layer, at least 1; the innermost one has eight times as many.
-        bottleneck: width of the fully connected middle, at least 1; the channel-wise one has none.
+        filters: width of the first layer; the innermost one has eight times as many.
+        bottleneck: width of the fully connected middle; the channel-wise one has none.
         middle: how the 4 x 4 innermost features see each other: `fully_connected` (the paper's) or
             `channel_wise` (Pathak et al., section 3.1: each channel by itself, then a 1 x 1 convolution).
         encoder_activation, decoder_activation: the nonlinearities; originally leaky ReLU and ReLU.
@@ -57,8 +57,7 @@ class ContextEncoder(nn.Module):
         perceptual: whether a residual network also sees the features of VGG-16 that ship with this package.
 
     Raises:
-        UserError: a width is below 1; there is no such `middle` or activation; a perceptual network that is not
-            residual.
+        UserError: a width is below 1; there is no such `middle` or activation; it is perceptual but not residual.
     """
 
     def __init__(
@@ -129,14 +128,10 @@ class ContextEncoder(nn.Module):
     def forward(
         self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
     ) -> Float[Tensor, "batch 3 64 64"]:
-        """The middle of a picture in [0, 1]; the network itself works on [-1, 1].
+        """The middle, in [0, 1], of a picture whose hole is filled with a constant colour.
 
-        Args:
-            picture: the hole filled with a constant colour.
-            mask: 1 in the hole. Only a residual network looks at it; what it predicts outside the hole is the picture.
-
-        Returns:
-            In [0, 1]; a residual network may leave that range a little.
+        Only a residual network looks at the mask (1 in the hole). What it predicts outside the hole is the picture; in
+        the hole it may leave [0, 1] a little.
         """
         h, phi = 2 * picture - 1, {}
         if self.residual:
@@ -174,11 +169,8 @@ class Discriminator(nn.Module):
     """DCGAN's discriminator on 64 x 64 pictures: real or predicted.
 
     Args:
-        filters: width of the first layer, at least 1; the innermost one has eight times as many.
+        filters: width of the first layer, at least 1 (else a UserError); the innermost one has eight times as many.
         activation: the nonlinearity; originally leaky ReLU.
-
-    Raises:
-        UserError: a width is below 1; there is no such activation.
     """
 
     def __init__(self, *, filters: int, activation: Activation) -> None:
