@@ -28,37 +28,31 @@ class PictureFiles(NamedTuple):
     names: list[str]
 
 
-class Splits(NamedTuple):
-    """A data set's files for training, validation and test."""
-
-    train: PictureFiles
-    val: PictureFiles
-    test: PictureFiles
+Splits = tuple[PictureFiles, PictureFiles, PictureFiles]
+"""A data set's files for training, validation and test."""
 
 
 class PictureDataModule(pl.LightningDataModule, ABC):
     """Batches of pictures with holes: {"id": list[str], "picture": [B, 3, s, s] in [0, 1], "mask": [B, 1, s, s]}.
 
     Training: random crops at `training_size`, in whole batches. Validation: centre squares at `training_size`,
-    with fixed holes. Test: centre squares at `test_size`, with fixed holes, one a batch, since the refinement takes
-    them one by one and hands each on as soon as it is done. The names of the test pictures are written to
-    `test_pictures.txt` in the trainer's `default_root_dir`. Those whose ids are in `finished` are left out (but for
-    the last, where all are); several processes share the others.
+    with fixed holes. Test: centre squares at `test_size`, with fixed holes, one a batch, since the refinement hands on
+    each as soon as it is done. The names of the test pictures are written to `test_pictures.txt` in the trainer's
+    `default_root_dir`. Those whose ids are in `finished` are left out (but for the last, where all are); several
+    processes share the others.
 
-    Unreadable files are skipped, counted, and named at the end of the run (and in `unreadable`). Under a Trainer,
-    more than 1 % of a split's files raises a `UserError` that names them. Each process of a distributed run counts
-    what it read itself. Without a Trainer, batches carry the paths in "unreadable".
+    Unreadable files are skipped, counted by each process, and named at the end of the run (and in `unreadable`). Under
+    a Trainer, more than 1 % of a split's files raises a `UserError` that names them; without one, batches carry the
+    paths in "unreadable".
 
     Args:
         batch_size: pictures a batch in training and validation, on each device.
         num_workers: processes that read pictures; 0 reads in the main process.
         seed: of crops, order and holes.
-        training_size: side in training and validation, in pixels.
-        test_size: side in the test, in pixels.
+        training_size, test_size: side in training and validation, and in the test, in pixels.
         crop_scale: smallest and largest training crop, as parts of a picture's shorter side.
         in_memory: keeps the training pictures in memory (see `inpaint.data.pictures.TrainingPictures`).
-        training_hole: draws the holes in training (see `inpaint.data.masks`).
-        evaluation_hole: draws the holes in validation and test.
+        training_hole, evaluation_hole: draw the holes in training, and in validation and test (`inpaint.data.masks`).
         samples_per_epoch: training samples an epoch, rounded up to whole batches; None: as many as pictures.
         test_pictures: at most this many test pictures; None: all.
 
@@ -103,11 +97,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def find(self) -> Splits:
-        """All files of the three splits.
-
-        Raises:
-            UserError: the data set is not there.
-        """
+        """Finds all files of the three splits, or raises a UserError where the data set is not there."""
 
     def setup(self, stage: str | None = None) -> None:
         """Finds the files, once; refuses to fit without training pictures, and writes the list of test pictures."""
@@ -148,7 +138,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         return self._loader(pictures, batch_size=1, sampler=sampler)
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Takes the paths of unreadable files out of a batch and counts them, in the main process."""
+        """Takes the paths of unreadable files out of a batch, and counts them."""
         new = batch.pop("unreadable", None)
         stage = self.trainer.state.stage if self.trainer is not None else None
         if new and stage is not None:
@@ -188,9 +178,10 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
     def _rank(self) -> dict[str, int]:
         """This process's rank and the number of processes, as the samplers take them."""
-        if self.trainer is None:
-            return {"rank": 0, "world_size": 1}
-        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        trainer = self.trainer
+        return (
+            {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {"rank": 0, "world_size": 1}
+        )
 
     def _loader(self, pictures: Pictures, kind: type[DataLoader] = DataLoader, **options: Any) -> DataLoader:
         return kind(

@@ -1,16 +1,18 @@
-"""Lists the picture files of folders."""
+"""Lists the picture files of folders, and gives each an id: a name for its results."""
 
+import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
 
 import platformdirs
 
-from inpaint.data.ids import digest
 from inpaint.errors import UserError
 from inpaint.files import atomic
 from inpaint.imaging.reading import SUFFIXES
@@ -49,41 +51,32 @@ def pictures_under(folder: Path, pattern: str = "*", recursive: bool = True) -> 
 
 
 def class_pictures(folder: Path) -> list[str]:
-    """As `pictures_under` in the folders of a folder, one for each class; from the cached list while it holds."""
+    """As `pictures_under` in the folders of a folder, one for each class.
+
+    The list is kept in the user's cache folder until a class folder changes; without a cache it only takes longer.
+    """
     if not folder.is_dir():
         return []
     try:
         with os.scandir(folder) as entries:
-            classes = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.is_dir())
+            seen = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+            classes = sorted((entry.name, entry.stat().st_mtime_ns) for entry in seen)
     except OSError as error:
         _refuse(error)
-    classes = [(name, changed) for name, changed in classes if not name.startswith(".")]
-
-    def scan() -> list[str]:
-        log.info("Listing the pictures of %s", folder)
-        found = {name: pictures_under(folder / name, recursive=False) for name, _ in classes}
-        return sorted(f"{name}/{picture}" for name, pictures in found.items() for picture in pictures)
-
     # The folders' times were read before their contents: a change in between is noticed next time.
-    return cached_list(str(folder.resolve()), digest(repr(classes)), scan)
-
-
-def cached_list(key: str, stamp: str, make: Callable[[], list[str]]) -> list[str]:
-    """`make()`, kept in the user's cache folder under `key` for as long as `stamp` stays the same.
-
-    A cache that cannot be read or written costs time only.
-    """
-    path = platformdirs.user_cache_path("neural-patch-synthesis") / f"index_{digest(key)[:16]}.json"
+    state = {"key": str(folder.resolve()), "stamp": digest(repr(classes))}
+    path = platformdirs.user_cache_path("neural-patch-synthesis") / f"index_{digest(state['key'])[:16]}.json"
     try:
         cached = json.loads(path.read_text())
-        if cached["key"] == key and cached["stamp"] == stamp:
+        if cached | state == cached:
             return [str(name) for name in cached["names"]]
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    names = make()
+    log.info("Listing the pictures of %s", folder)
+    names = sorted(f"{name}/{one}" for name, _ in classes for one in pictures_under(folder / name, recursive=False))
     try:
         with atomic(path) as beside:
-            beside.write_text(json.dumps({"key": key, "stamp": stamp, "names": names}))
+            beside.write_text(json.dumps(state | {"names": names}))
     except UserError as error:
         log.info("The list of pictures is not cached: %s", error)
     return names
@@ -95,3 +88,25 @@ def _is_picture(name: str) -> bool:
 
 def _refuse(error: OSError) -> NoReturn:
     raise UserError(f"{error.filename} cannot be listed: {error.strerror}.") from None
+
+
+def picture_id(name: str) -> str:
+    """A file's relative name without its suffix, with "__" between folders and "_" for what file systems refuse."""
+    stem = name[: -len(suffix)] if (suffix := os.path.splitext(name)[1]) else name
+    safe = re.sub(r"[^\w.-]", "_", stem.replace("/", "__"))
+    # File systems take 255 bytes; a character takes up to four.
+    return safe if len(safe.encode()) <= 120 else f"{safe.encode()[:100].decode(errors='ignore')}-{digest(name)[:8]}"
+
+
+def picture_ids(names: Sequence[str]) -> list[str]:
+    """The ids of all files of a data set; those that differ in suffix or case only are told apart by a short hash."""
+    ids = [picture_id(name) for name in names]
+    uses = Counter(one.casefold() for one in ids)
+    return [
+        one if uses[one.casefold()] == 1 else f"{one}-{digest(name)[:8]}" for one, name in zip(ids, names, strict=True)
+    ]
+
+
+def digest(text: str) -> str:
+    """SHA-256 in hexadecimal digits: the same in every process, also of a file name that is no proper text."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()

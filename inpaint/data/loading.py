@@ -17,8 +17,7 @@ class TrainingSampler(DistributedSampler):
 
     The ranks share out random orders of all pictures, one order after another: no picture comes a second time
     before each has come once, and ragged batches never occur, even where pictures are few. Lightning calls
-    `set_epoch`, and leaves a `DistributedSampler` in place. The next iteration, and only that, begins at position
-    `start`.
+    `set_epoch`, and leaves a `DistributedSampler` in place. Only the next iteration begins at position `start`.
     """
 
     def __init__(self, pictures: int, samples: int, batch_size: int, *, seed: int, rank: int, world_size: int) -> None:
@@ -44,8 +43,7 @@ class TrainingSampler(DistributedSampler):
 class TrainingLoader(DataLoader):
     """A DataLoader over a `TrainingSampler` that a resumed training can continue in the middle of an epoch.
 
-    Lightning looks for `state_dict` and `load_state_dict`. Nothing is read before the first batch is asked for: by
-    then Lightning has said which epoch it is.
+    Lightning looks for its state. Nothing is read before the first batch is asked for: by then the epoch is known.
     """
 
     batches_yielded = 0  # in this epoch

@@ -1,8 +1,9 @@
 """Draws holes, as masks that are 1 in the hole and 0 elsewhere.
 
-Every function maps a size and a random generator to a mask, so that one seed always gives the same hole. The
-content network sees pictures at 128 x 128 and predicts their middle half, so every hole lies inside the rows and
-columns 32 to 95 once it is resized to that. No hole is empty, in pictures of 3 x 3 pixels or more.
+Every function maps a size and a random generator to a mask, so that one seed always gives the same hole, or raises a
+UserError where an option is out of range. The content network sees pictures at 128 x 128 and predicts their middle
+half, so every hole lies inside the rows and columns 32 to 95 once it is resized to that. No hole is empty, in pictures
+of 3 x 3 pixels or more.
 """
 
 import hashlib
@@ -21,8 +22,7 @@ Hole = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "1 height widt
 def hole_generator(*keys: int | str) -> torch.Generator:
     """Makes a generator that depends on all keys and nothing else: the same in every process and on every machine.
 
-    Keys are hashed together, so neighbouring ones (epochs 1 and 2, ranks 0 and 1) give unrelated numbers.
-    `1` and `"1"` differ.
+    Neighbouring keys (epochs 1 and 2, ranks 0 and 1) give unrelated numbers; `1` and `"1"` differ.
     """
     digest = hashlib.sha256(repr(keys).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
@@ -45,13 +45,10 @@ def hole_area(mask: Float[Tensor, "1 height width"]) -> Float[Tensor, "1 area_he
 def centre_square(
     size: tuple[int, int], generator: torch.Generator, *, fraction: float
 ) -> Float[Tensor, "1 height width"]:
-    """The centred rectangle whose sides are `fraction` of the picture's: a square in a square picture.
+    """The centred rectangle whose sides are `fraction`, in (0, 0.5], of the picture's: a square in a square picture.
 
-    0.5 is the paper's hole (256 of 512, 64 of 128), 0.4375 the Context Encoder's (224 of 512, 56 of 128). The
-    margins on opposite sides are equal, so the hole is centred to the pixel. The generator is not used.
-
-    Raises:
-        UserError: the fraction is not in (0, 0.5].
+    0.5 is the paper's hole (256 of 512, 64 of 128), 0.4375 the Context Encoder's (224 of 512, 56 of 128). It is
+    centred to the pixel. The generator is not used.
     """
     if not 0 < fraction <= 0.5:
         raise UserError(f"centre_square: fraction is {fraction}, but a hole needs 0 < fraction <= 0.5.")
@@ -68,15 +65,12 @@ def random_blocks(
     blocks: int = 5,
     side: tuple[float, float] = (0.1, 0.25),
 ) -> Float[Tensor, "1 height width"]:
-    """One to `blocks` rectangles that may overlap, each side a random part (`side`) of the picture's.
+    """One to `blocks` rectangles that may overlap, each side a random part (`side`, in (0, 0.5]) of the picture's.
 
     The Context Encoder's random blocks (Pathak et al. 2016, section 3.3), kept in the middle.
-
-    Raises:
-        UserError: `blocks` is below 1, or `side` is no range within (0, 0.5].
     """
-    _check_count("random_blocks", "blocks", blocks)
-    _check_range("random_blocks", "side", side)
+    check_least("random_blocks: blocks", blocks, 1)
+    check_range("random_blocks: side", side, 0.5)
     mask = torch.zeros(1, *size)
     inside = hole_area(mask)
     for _ in range(_integer(1, blocks, generator)):
@@ -99,16 +93,13 @@ def free_form(
 ) -> Float[Tensor, "1 height width"]:
     """One to `strokes` brush strokes: round-ended polylines of 2 to `vertices` points that wander at random.
 
-    A stroke's width is a random part (`width`) of the picture's shorter side, its pieces are up to a quarter of
-    it long. In the manner of Yu et al., "Free-Form Image Inpainting with Gated Convolution" (ICCV 2019), kept in
-    the middle.
-
-    Raises:
-        UserError: `strokes` is below 1, `vertices` below 2, or `width` no range within (0, 0.5].
+    A stroke's width is a random part (`width`, in (0, 0.5]) of the picture's shorter side, its pieces are up to a
+    quarter of it long. In the manner of Yu et al., "Free-Form Image Inpainting with Gated Convolution" (ICCV 2019),
+    kept in the middle.
     """
-    _check_count("free_form", "strokes", strokes)
-    _check_count("free_form", "vertices", vertices, least=2)
-    _check_range("free_form", "width", width)
+    check_least("free_form: strokes", strokes, 1)
+    check_least("free_form: vertices", vertices, 2)
+    check_range("free_form: width", width, 0.5)
     mask = torch.zeros(1, *size)
     inside = hole_area(mask)
     last = torch.tensor(inside.shape[1:]) - 1
@@ -153,14 +144,14 @@ def _uniform(low: float, high: float, generator: torch.Generator) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def _check_count(function: str, name: str, value: int, least: int = 1) -> None:
+def check_least(name: str, value: int, least: int) -> None:
+    """Raises a UserError for a value below `least`."""
     if value < least:
-        raise UserError(f"{function}: {name} is {value}, but must be at least {least}.")
+        raise UserError(f"{name} is {value}, but must be at least {least}.")
 
 
-def _check_range(function: str, name: str, values: tuple[float, float]) -> None:
+def check_range(name: str, values: tuple[float, float], most: float) -> None:
+    """Raises a UserError unless the values are the ends of a range within (0, most]."""
     low, high = values
-    if not 0 < low <= high <= 0.5:
-        raise UserError(
-            f"{function}: {name} is [{low}, {high}], but must be a range within (0, 0.5], smaller value first."
-        )
+    if not 0 < low <= high <= most:
+        raise UserError(f"{name} is [{low}, {high}], but must be a range within (0, {most}], smaller value first.")

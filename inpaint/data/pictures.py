@@ -1,11 +1,10 @@
-"""Data sets of pictures with holes.
+"""Data sets of pictures with holes: the centre of each for evaluation, a random crop for training.
 
 Everything random is drawn from a generator made of the sample's own keys: the same seed gives the same pictures,
 crops and holes whatever the number of workers, and two ranks or epochs never share them by accident.
 
 An unreadable file is skipped: the next readable one takes its place, so that batches keep their size (in an
-evaluation that picture then comes twice, under one id). The unreadable file's path travels to the main process
-in the batch's "unreadable".
+evaluation that picture then comes twice, under one id).
 """
 
 import math
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from inpaint.data.crops import centre_crop, cut, random_crop
-from inpaint.data.ids import picture_id, picture_ids
-from inpaint.data.masks import Hole, hole_generator
+from inpaint.data.listing import picture_id, picture_ids
+from inpaint.data.masks import Hole, check_range, hole_generator
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import resize
 from inpaint.imaging.reading import read_pixels
@@ -37,8 +36,8 @@ class Pictures(Dataset):
     """Files of pictures, and what samples of them have in common.
 
     A sample is {"id": str, "picture": [3, size, size], "mask": [1, size, size], "unreadable": list[str]}. The last
-    holds the paths of the files that were skipped on the way to this picture, usually none. A sample with too many
-    of them has no other key, and the run is about to stop.
+    holds the paths of the files that were skipped on the way to this picture. A sample with too many of them has no
+    other key, and the run is about to stop.
 
     Args:
         root: the folder that the names are relative to.
@@ -79,7 +78,7 @@ class Pictures(Dataset):
     ) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
         """Reads the picture at the index, or the next readable one: its index, its pixels, and the paths skipped.
 
-        The pixels are None where too many files were skipped. See `read_pixels` for `enough`.
+        The pixels are None where these are too many. See `read_pixels` for `enough`.
         """
         unreadable: list[str] = []
         while len(unreadable) <= self.unreadable_allowed:
@@ -110,6 +109,43 @@ class EvaluationPictures(Pictures):
         }
 
 
+class Crop(NamedTuple):
+    """A square of a picture of any size: its side and place as parts of what there is, and whether it is mirrored."""
+
+    part: float  # of the shorter side
+    down: float  # from 0, the top, to 1, the bottom
+    across: float
+    flip: bool
+
+
+def random_crop(scale: tuple[float, float], generator: torch.Generator) -> Crop:
+    """Draws a crop whose side is a part within `scale` of the shorter side; half of the crops are mirrored."""
+    part, down, across, flip = torch.rand(4, generator=generator).tolist()
+    return Crop(scale[0] + (scale[1] - scale[0]) * part, down, across, flip < 0.5)
+
+
+def cut(picture: Shaped[Tensor, "3 height width"], crop: Crop, size: int) -> Shaped[Tensor, "3 size size"]:
+    """Cuts a crop out of a picture and resizes it."""
+    height, width = picture.shape[1:]
+    side = max(1, round(min(height, width) * crop.part))
+    square = _square(picture, int(crop.down * (height - side + 1)), int(crop.across * (width - side + 1)), side, size)
+    return square.flip(-1) if crop.flip else square
+
+
+def centre_crop(picture: Float[Tensor, "3 height width"], size: int) -> Float[Tensor, "3 size size"]:
+    """Cuts the largest centred square out of a picture and resizes it."""
+    height, width = picture.shape[1:]
+    side = min(height, width)
+    return _square(picture, (height - side) // 2, (width - side) // 2, side, size).clamp(0, 1)
+
+
+def _square(
+    picture: Shaped[Tensor, "3 height width"], top: int, left: int, side: int, size: int
+) -> Shaped[Tensor, "3 size size"]:
+    square = picture[None, :, top : top + side, left : left + side]
+    return resize(square.contiguous(memory_format=torch.channels_last), (size, size))[0]  # faster than as it lies
+
+
 class SampleKey(NamedTuple):
     """Names a training sample: the picture's index, and what else its random choices depend on."""
 
@@ -126,23 +162,17 @@ class TrainingPictures(Pictures):
     decoded no larger than the crop needs, which is faster.
 
     Args:
-        crop_scale: smallest and largest side of a crop, as parts of the picture's shorter side.
+        crop_scale: smallest and largest side of a crop, as parts of the picture's shorter side; else a UserError.
         in_memory: keeps every picture once it was read, with 8 bits and as small as its smallest crop allows (about
             half a megabyte at 128). Each worker process keeps its own, so use it without workers.
-        (the others as in `Pictures`)
-
-    Raises:
-        UserError: `crop_scale` is no range within (0, 1].
     """
 
     def __init__(
         self, root: str | Path, names: Sequence[str], *, crop_scale: tuple[float, float], in_memory: bool, **common: Any
     ) -> None:
         super().__init__(root, names, **common)
-        low, high = crop_scale
-        if not 0 < low <= high <= 1:
-            raise UserError(f"crop_scale is [{low}, {high}], but must be a range within (0, 1], smaller value first.")
-        self.crop_scale, self.in_memory = (low, high), in_memory
+        check_range("crop_scale", crop_scale, 1)
+        self.crop_scale, self.in_memory = crop_scale, in_memory
         self._kept: dict[int, UInt8[Tensor, "3 height width"]] = {}
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The data sets: where each one's pictures lie, and which are for training, validation and test."""
+"""The data sets: where each one's pictures lie, and which are for training, validation and test.
+
+Their further arguments are those of `PictureDataModule`.
+"""
 
 import importlib.util
 from collections.abc import Sequence
@@ -6,8 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from inpaint.data.datamodule import PictureDataModule, PictureFiles, Splits, check_whole
-from inpaint.data.ids import digest
-from inpaint.data.listing import class_pictures, pictures_under
+from inpaint.data.listing import class_pictures, digest, pictures_under
 from inpaint.errors import UserError
 
 WITHOUT = "data=sample works without it"
@@ -23,7 +25,6 @@ class ParisStreetView(PictureDataModule):
         root: the folder that holds the two.
         train_folder: another folder to train on, relative to `root` (or absolute): test pictures are easier to get.
         validation_pictures: training pictures held out for validation; at most a tenth of them.
-        (the others as in `PictureDataModule`)
     """
 
     remedy = f"its authors give it out on request (https://github.com/pathak22/context-encoder); {WITHOUT}"
@@ -38,21 +39,19 @@ class ParisStreetView(PictureDataModule):
         expect(self.root, "paris_train_original/ and paris_eval/paris_eval_gt/ of Paris StreetView", self.remedy)
         training, testing = self.root / self.train_folder, self.root / "paris_eval" / "paris_eval_gt"
         train, val = hold_out(PictureFiles(training, pictures_under(training)), self.validation_pictures)
-        return Splits(train, val, PictureFiles(testing, pictures_under(testing)))
+        return train, val, PictureFiles(testing, pictures_under(testing))
 
 
 class ImageNet(PictureDataModule):
     """ImageNet as unpacked: `train/<wnid>/*` and `val/<wnid>/*`.
 
-    The test pictures are chosen from val by a hash of `test_seed` and the name: the training seed does not change
-    them. Validation pictures are held out from train. Both folders are listed once; the lists are kept in the
-    user's cache folder until a class folder changes.
+    Validation pictures are held out from train, test pictures are chosen from val. The lists are kept in the user's
+    cache folder until a class folder changes.
 
     Args:
         root: the folder that holds train/ and val/.
-        test_seed: of the choice of test pictures.
+        test_seed: of the choice of test pictures, which the training's seed does not change.
         validation_pictures: training pictures held out for validation; at most a tenth of them.
-        (the others as in `PictureDataModule`)
     """
 
     remedy = f"register at https://image-net.org for ILSVRC 2012 and sort val into class folders as well; {WITHOUT}"
@@ -67,7 +66,7 @@ class ImageNet(PictureDataModule):
         training, testing = self.root / "train", self.root / "val"
         train, val = hold_out(PictureFiles(training, class_pictures(training)), self.validation_pictures)
         test = choose(class_pictures(testing), self.test_pictures, f"test {self.test_seed}")
-        return Splits(train, val, PictureFiles(testing, test))
+        return train, val, PictureFiles(testing, test)
 
 
 class Folder(PictureDataModule):
@@ -79,11 +78,7 @@ class Folder(PictureDataModule):
         root: the folder.
         folders: the folders of `root` to search, as paths relative to it; "." is all of it.
         pattern: which file names count, with * and ? (case matters).
-        split: the parts of training, validation and test pictures, with sum 1; [0, 0, 1] tests on everything.
-        (the others as in `PictureDataModule`)
-
-    Raises:
-        UserError: `split` is not three parts with sum 1.
+        split: the parts of training, validation and test pictures, with sum 1 (else a UserError).
     """
 
     def __init__(
@@ -108,17 +103,15 @@ class Folder(PictureDataModule):
             for folder in self.folders
             for name in pictures_under(self.root / folder, self.pattern)
         }
-        splits: tuple[list[str], list[str], list[str]] = ([], [], [])
-        training, validation, testing = self.split
+        train, val, test = (PictureFiles(self.root, []) for _ in self.split)
+        training, validation, _ = self.split
+        both = training + validation
         for name in sorted(found):
             place = int(digest(name)[:13], 16) / 16**13  # 52 bits: exact in a float, and below 1
-            # Without test pictures, rounding must not leave a gap below 1 that sends a picture there.
-            in_validation = place < training + validation or testing == 0
-            splits[0 if place < training else 1 if in_validation else 2].append(name)
-        if training + validation > 1 - 1e-6:  # 0.9 + 0.1 may round to just below 1, and no picture falls in that gap
-            splits[1].extend(splits[2])
-            splits[2].clear()
-        return Splits(*(PictureFiles(self.root, names) for names in splits))
+            # 0.9 + 0.1 may round to just below 1, and no picture falls in that gap
+            split = train if place < training else val if place < both or both > 1 - 1e-6 else test
+            split.names.append(name)
+        return train, val, test
 
 
 class Sample(PictureDataModule):
@@ -152,7 +145,7 @@ class Sample(PictureDataModule):
                 f"The photographs of data=sample ship with scikit-image, but {root} lacks {', '.join(missing)}: "
                 f"{self.remedy}."
             )
-        return Splits(*(PictureFiles(root, names) for names in (self.TRAIN, self.VAL, self.TEST)))
+        return PictureFiles(root, self.TRAIN), PictureFiles(root, self.VAL), PictureFiles(root, self.TEST)
 
 
 def expect(folder: Path, content: str, remedy: str) -> None:
@@ -164,10 +157,7 @@ def expect(folder: Path, content: str, remedy: str) -> None:
 
 
 def choose(names: Sequence[str], count: int | None, key: str) -> list[str]:
-    """`count` of the names (None: all), sorted: those whose hash with the key comes first.
-
-    So most of a choice stays the same when names come or go.
-    """
+    """`count` of the names (None: all), sorted; most of the choice stays the same when names come or go."""
     return sorted(sorted(names, key=lambda name: digest(f"{key} {name}"))[:count])
 
 

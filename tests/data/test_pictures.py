@@ -9,11 +9,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from inpaint.data.crops import centre_crop, cut, random_crop
-from inpaint.data.ids import picture_id, picture_ids
+from inpaint.data.listing import picture_id, picture_ids
 from inpaint.data.loading import TrainingSampler, collate
 from inpaint.data.masks import free_form, hole_generator
-from inpaint.data.pictures import EvaluationPictures, SampleKey, TrainingPictures
+from inpaint.data.pictures import EvaluationPictures, SampleKey, TrainingPictures, centre_crop, cut, random_crop
 from inpaint.errors import UserError
 from inpaint.imaging.reading import read_picture
 from tests.data.helpers import make_pictures, make_unreadable
