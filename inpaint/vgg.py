@@ -25,6 +25,14 @@ class Step(NamedTuple):
     weight: Tensor | None = None
     bias: Tensor | None = None
 
+    @property
+    def pools(self) -> bool:
+        return self.weight is None
+
+    def __call__(self, h: Tensor) -> Tensor:
+        """Computes this step; a convolution takes what is already padded by one."""
+        return F.max_pool2d(h, 2) if self.weight is None else F.relu_(F.conv2d(h, self.weight, self.bias))
+
 
 class VGG(nn.Module):
     """The convolutions of a VGG up to the deepest layer that its weights hold, as a fixed function of a picture.
@@ -56,13 +64,15 @@ class VGG(nn.Module):
         self.weight_files: dict[str, Path] = {}
         self.names: list[str] = []
         self.strides: dict[str, int] = {}
+        if "features.0.weight" not in weights:
+            raise UserError(f"The weights hold no features.0.weight, so they are not those of {architecture}.")
         index, channels = 0, 3
         for block, convolutions in enumerate(BLOCKS[architecture], start=1):
             width = min(64 * 2 ** (block - 1), 512)
             for number in range(1, convolutions + 1):
                 key, name = f"features.{index}", f"relu{block}_{number}"
                 if f"{key}.weight" not in weights:
-                    break
+                    return
                 weight, bias = weights[f"{key}.weight"].float(), weights[f"{key}.bias"].float()
                 if weight.shape != (width, channels, 3, 3) or bias.shape != (width,):
                     raise UserError(
@@ -77,20 +87,11 @@ class VGG(nn.Module):
                 self.names.append(name)
                 self.strides[name] = 2 ** (block - 1)
                 index, channels = index + 2, width  # a ReLU stands between two convolutions
-            else:
-                self.names.append(f"pool{block}")
-                index += 1
-                continue
-            break
-        if not self.strides:
-            raise UserError(f"The weights hold no features.0.weight, so they are not those of {architecture}.")
+            self.names.append(f"pool{block}")
+            index += 1
 
     def on(self, device: torch.device | str, precision: str = "auto") -> Self:
-        """Moved to a device, its convolutions computed in "float32", "bfloat16" or "auto": what is fast there.
-
-        Raises:
-            UserError: there is no such precision.
-        """
+        """Moved to a device, its convolutions computed in "float32", "bfloat16" or "auto": what is fast there."""
         dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": fast_dtype(torch.device(device))}
         if precision not in dtypes:
             raise UserError(f"There is no precision {precision!r}: choose one of {', '.join(dtypes)}.")
@@ -102,11 +103,7 @@ class VGG(nn.Module):
         return self
 
     def steps(self, layers: Sequence[str]) -> list[Step]:
-        """What to compute, in order, for these layers.
-
-        Raises:
-            UserError: the weights do not reach one of the layers.
-        """
+        """What to compute, in order, for these layers; a UserError where the weights do not reach one of them."""
         for layer in layers:
             if layer not in self.strides:
                 raise UserError(f"There is no layer {layer!r}: choose among {', '.join(self.strides)}.")
@@ -125,25 +122,18 @@ class VGG(nn.Module):
         """phi_l of a picture in [0, 1] for each layer l, [batch, channels, height / stride, width / stride]."""
         h, features = self.normalise(picture), {}
         for step in self.steps(layers):
-            h = F.max_pool2d(h, 2) if step.weight is None else convolve(F.pad(h, (1, 1, 1, 1)), step)
+            h = step(h if step.pools else F.pad(h, (1, 1, 1, 1)))
             if step.name in layers:
                 features[step.name] = h
         return features
-
-
-def convolve(h: Tensor, step: Step) -> Tensor:
-    """3 x 3 convolution of what is already padded, and ReLU."""
-    assert step.weight is not None
-    return F.relu_(F.conv2d(h, step.weight, step.bias))
 
 
 def load_vgg(weights: str | Path = "embedded") -> VGG:
     """The network that gives phi, in float32 on the CPU.
 
     Args:
-        weights: "embedded" (VGG-16 to conv4_2, part of this package), "vgg19" (the paper's network: torchvision's
-            weights, downloaded by torchvision at first use, 550 MB) or the path of a VGG-19 state dict as torchvision
-            distributes it (.pth, or .safetensors).
+        weights: "embedded" (VGG-16 to conv4_2, part of this package), "vgg19" (the paper's network, which torchvision
+            downloads at first use, 550 MB) or the path of a VGG-19 state dict as torchvision distributes it.
 
     Raises:
         UserError: the file is missing, is no state dict, or is that of another network; the download failed.

@@ -4,6 +4,8 @@ Other libraries compute them, each of which is imported only where it is asked f
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +20,20 @@ PATCH = 7  # the radius of PatchMatch's patches, 15 x 15 pixels
 Filler = Callable[[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]], UInt8[np.ndarray, "..."]]
 
 
+def _library(module: str, name: str, extra: str) -> Any:
+    """Imports a library, or raises a UserError that names the extra that brings it."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise UserError(
+            f"This method of classical filling needs {name}, which is not there: "
+            f"pip install 'neural-patch-synthesis[{extra}]'."
+        ) from None
+
+
 def _opencv(flag: str) -> Filler:
     """Telea's or the Navier-Stokes filling, by the name of OpenCV's flag."""
-    try:
-        import cv2
-    except ImportError:
-        raise _missing("OpenCV", "classical") from None
+    cv2 = _library("cv2", "OpenCV", "classical")
     return lambda photo, mask: cv2.inpaint(photo, mask.astype(np.uint8), RADIUS, getattr(cv2, flag))
 
 
@@ -31,19 +41,14 @@ def _biharmonic() -> Filler:
     """The biharmonic filling of scikit-image."""
     from skimage.restoration import inpaint_biharmonic
 
-    def fill(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        filled = inpaint_biharmonic(photo, mask, channel_axis=-1)
-        return (filled * 255).round().clip(0, 255).astype(np.uint8)
-
-    return fill
+    return lambda photo, mask: (
+        (inpaint_biharmonic(photo, mask, channel_axis=-1) * 255).round().clip(0, 255).astype("u1")
+    )
 
 
 def _patchmatch() -> Filler:
     """PyPatchMatch's completion, which needs its compiled library."""
-    try:
-        import patchmatch
-    except ImportError:
-        raise _missing("PyPatchMatch", "patchmatch") from None
+    patchmatch = _library("patchmatch", "PyPatchMatch", "patchmatch")
     if not patchmatch.patchmatch_available:
         raise UserError(
             "PyPatchMatch is installed, but its compiled library does not load here: choose another method."
@@ -102,11 +107,3 @@ def fill(
     photo = (known.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     filled = torch.from_numpy(apply(np.ascontiguousarray(photo), mask[0].cpu().numpy() > 0))
     return composite(picture, filled.permute(2, 0, 1).to(picture) / 255, mask)
-
-
-def _missing(library: str, extra: str) -> UserError:
-    """The error for a library that is not installed, which names the extra that brings it."""
-    return UserError(
-        f"This method of classical filling needs {library}, which is not there: "
-        f"pip install 'neural-patch-synthesis[{extra}]'."
-    )

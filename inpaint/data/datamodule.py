@@ -178,10 +178,9 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
     def _rank(self) -> dict[str, int]:
         """This process's rank and the number of processes, as the samplers take them."""
-        trainer = self.trainer
-        return (
-            {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {"rank": 0, "world_size": 1}
-        )
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def _loader(self, pictures: Pictures, kind: type[DataLoader] = DataLoader, **options: Any) -> DataLoader:
         return kind(

@@ -46,11 +46,7 @@ def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], b
     norms = bank.squared_norms.flatten()[candidate]
     spread = norms.sum() - (count[:, None] * wanted.pow(2)).sum()
     unit = len(query) * bank.mean_squared_norm if len(query) else torch.ones_like(bank.mean_squared_norm)
-    return Target(
-        (count / unit).view(1, height, width),
-        wanted.T.reshape(-1, height, width),
-        spread / unit,
-    )
+    return Target((count / unit).view(1, height, width), wanted.T.reshape(-1, height, width), spread / unit)
 
 
 def content(
@@ -91,11 +87,8 @@ class Energies(NamedTuple):
 
     def total(self, settings: Settings) -> Float[Tensor, ""]:
         """E(x)."""
-        return (
-            settings.content_weight * self.content
-            + settings.alpha * self.texture
-            + settings.beta * self.total_variation
-        )
+        content = settings.content_weight * self.content
+        return content + settings.alpha * self.texture + settings.beta * self.total_variation
 
     def values(self) -> dict[str, float]:
         """The terms by name, as plain numbers."""

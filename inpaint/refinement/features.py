@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from inpaint.imaging.box import Box
-from inpaint.vgg import VGG, convolve
+from inpaint.vgg import VGG
 
 
 class _Paste(torch.autograd.Function):
@@ -36,7 +36,6 @@ class HoleFeatures:
     and each step computes their intersection, surrounded by what is kept.
 
     Args:
-        vgg: the network.
         picture: the hole filled with anything.
         hole: the pixels that may change.
         wanted: for each layer, the cells whose features are asked for.
@@ -46,11 +45,7 @@ class HoleFeatures:
     """
 
     def __init__(
-        self,
-        vgg: VGG,
-        picture: Float[Tensor, "3 height width"],
-        hole: Box,
-        wanted: Mapping[str, Box],
+        self, vgg: VGG, picture: Float[Tensor, "3 height width"], hole: Box, wanted: Mapping[str, Box]
     ) -> None:
         self.vgg, self.hole, self.wanted = vgg, hole, dict(wanted)
         self.steps = vgg.steps(list(wanted))
@@ -59,28 +54,17 @@ class HoleFeatures:
         reached = [hole]
         for step in self.steps:
             height, width = sizes[-1]
-            if step.weight is None:
-                sizes.append((height // 2, width // 2))
-                reached.append(reached[-1].pooled(sizes[-1]))
-            else:
-                sizes.append(sizes[-1])
-                reached.append(reached[-1].grown(1, sizes[-1]))
+            sizes.append((height // 2, width // 2) if step.pools else sizes[-1])
+            reached.append(reached[-1].pooled(sizes[-1]) if step.pools else reached[-1].grown(1, sizes[-1]))
 
-        # computed[i]: what is computed anew of the input of step i; inputs[i]: what step i looks at
-        needed: Box | None = None
-        self.computed: list[Box] = [hole] * len(sizes)
-        self.inputs: list[Box] = [hole] * len(self.steps)
-        for i in reversed(range(len(self.steps))):
-            step = self.steps[i]
+        needed: Box | None = None  # of what a step gives
+        self.computed: list[Box] = [hole] * len(sizes)  # what is computed anew before each step, and after the last
+        for i, step in reversed([*enumerate(self.steps)]):
             if step.name in wanted:
                 needed = wanted[step.name].union(needed)
             assert needed is not None
-            self.computed[i + 1] = reached[i + 1].intersection(needed)
-            if step.weight is None:
-                self.inputs[i] = self.computed[i + 1].unpooled()
-            else:
-                self.inputs[i] = self.computed[i + 1].grown(1, sizes[i])
-            needed = self.inputs[i]
+            out = self.computed[i + 1] = reached[i + 1].intersection(needed)
+            needed = out.unpooled() if step.pools else out.grown(1, sizes[i])
 
         # what each step looks at, around what is computed anew: at the picture's border convolutions see padding
         self.frames: list[Box] = []
@@ -88,17 +72,15 @@ class HoleFeatures:
         self.whole: dict[str, Tensor] = {}
         with torch.no_grad():
             h = vgg.normalise(picture[None])
-            for i, step in enumerate(self.steps):
-                if step.weight is None:
-                    frame, at = self.inputs[i], self.inputs[i]
+            for step, out in zip(self.steps, self.computed[1:], strict=True):
+                if step.pools:
+                    frame = at = out.unpooled()
                 else:
-                    h = F.pad(h, (1, 1, 1, 1))
-                    out = self.computed[i + 1]
                     frame = Box(out.left - 1, out.top - 1, out.right + 1, out.bottom + 1)
-                    at = Box(out.left, out.top, out.right + 2, out.bottom + 2)  # the same, in padded coordinates
+                    h, at = F.pad(h, (1, 1, 1, 1)), frame.moved(1, 1)  # the same, in padded coordinates
                 self.frames.append(frame)
                 self.surroundings.append(at.of(h).clone(memory_format=torch.channels_last))
-                h = F.max_pool2d(h, 2) if step.weight is None else convolve(h, step)
+                h = step(h)
                 if step.name in wanted:
                     self.whole[step.name] = h[0]
         self._kept = {name: box.of(self.whole[name])[None] for name, box in self.wanted.items()}
@@ -109,8 +91,7 @@ class HoleFeatures:
         for step, have, out, frame, around in zip(
             self.steps, self.computed[:-1], self.computed[1:], self.frames, self.surroundings, strict=True
         ):
-            h = self._surrounded(h, have.within(frame), around)
-            h = F.max_pool2d(h, 2) if step.weight is None else convolve(h, step)
+            h = step(self._surrounded(h, have.within(frame), around))
             if step.name in self.wanted:
                 wanted = self.wanted[step.name]
                 shared = out.intersection(wanted)

@@ -5,6 +5,7 @@ pixel of the hole in it. Queries are the patches centred on a cell of R^phi, can
 is in R^phi; both lie wholly inside the map.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -104,10 +105,8 @@ class Colours(NamedTuple):
 
 def _shifted_sum(scores: Float[Tensor, "queries rows columns"]) -> Float[Tensor, "fewer_queries rows fewer_columns"]:
     """sum_d scores[q + d, :, x + d] for d = -1, 0, 1: neighbouring queries against equally neighbouring candidates."""
-    n, _, columns = scores.shape
-    n, columns = n - 2, columns - 2
-    total = scores[0:n, :, 0:columns] + scores[1 : 1 + n, :, 1 : 1 + columns]
-    return total.add_(scores[2 : 2 + n, :, 2 : 2 + columns])
+    total = scores[:-2, :, :-2] + scores[1:-1, :, 1:-1]
+    return total.add_(scores[2:, :, 2:])
 
 
 @torch.no_grad()
@@ -146,7 +145,8 @@ def nearest(
     cells = features.float().permute(1, 2, 0)  # [box rows, box columns, channels]
     keys = bank.features.flatten(1)
     width = max(3, block_bytes // (4 * rows * columns) + 2)
-    asked, found = [], []
+    empty = torch.zeros(0, dtype=torch.long, device=features.device)
+    asked, found = [empty], [empty]
     inside = box.of(queries)[1:-1, 1:-1]  # no query's patch leaves the box
     for left in range(0, inside.shape[1], width - 2):
         asking = inside[:, left : left + width - 2]  # the queries of this block of columns
@@ -163,9 +163,6 @@ def nearest(
             at = asking[r].nonzero().flatten()
             asked.append((box.top + r + 1) * columns + box.left + left + 1 + at)
             found.append((best // (columns - 2) + 1) * columns + best % (columns - 2) + 1)
-    if not asked:
-        empty = torch.zeros(0, dtype=torch.long, device=features.device)
-        return empty, empty
     query, candidate = torch.cat(asked), torch.cat(found)
     order = query.argsort()
     return query[order], candidate[order]
@@ -225,7 +222,7 @@ def nearby(
     return torch.cat(found) if found else query
 
 
-def finer(match: Int[Tensor, "rows columns"], size: tuple[int, int]) -> Int[Tensor, "new_rows new_columns"]:
+def finer(match: Int[Tensor, "rows columns"], size: Sequence[int]) -> Int[Tensor, "new_rows new_columns"]:
     """A layer's map of matches for the next scale: each cell looks where the cell that it is a part of was matched to.
 
     Args:

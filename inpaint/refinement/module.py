@@ -53,7 +53,7 @@ class Refinement(pl.LightningModule):
         return filled
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """One batch, picture by picture; what it returns is what `evaluation.results.Results` writes.
+        """One batch, picture by picture, as `evaluation.results.Results` takes it.
 
         The unweighted energies at each scale, before and after, are logged as `refinement/scale<number>/<term>_<when>`:
         a curve over the pictures (`_step`) and the mean (`_epoch`).

@@ -26,19 +26,12 @@ OnProgress = Callable[[float], None]
 
 @dataclass
 class ScaleReport:
-    """What happened at one scale.
+    """What happened at one scale."""
 
-    Attributes:
-        size: height and width.
-        before, after: the energies at the start, with its first matches, and at the end, with the last ones.
-        iterations: of L-BFGS.
-        seconds: that it took.
-    """
-
-    size: tuple[int, int]
-    before: Energies
-    after: Energies
-    iterations: int
+    size: tuple[int, int]  # height and width
+    before: Energies  # at the start, with its first matches
+    after: Energies  # at the end, with the last ones
+    iterations: int  # of L-BFGS
     seconds: float
 
 
@@ -98,8 +91,7 @@ class Scale:
             self.content_unit = self.content_features.pow(2).mean()
         self.targets: dict[str, Target] = {}
         self.matches = {
-            layer: finer(match, (self.geometry[layer].queries.shape[0], self.geometry[layer].queries.shape[1]))
-            for layer, match in (matches or {}).items()
+            layer: finer(match, self.geometry[layer].queries.shape) for layer, match in (matches or {}).items()
         }
 
     @property
@@ -162,17 +154,13 @@ def refine_scale(
             (gradient,) = torch.autograd.grad(e, x)
         return e.detach(), gradient
 
-    before = None
+    evaluate = torch.no_grad()(scale.energies)
     for number in range(settings.rounds):
         scale.match(optimiser.x.view(shape))
-        if before is None:
-            with torch.no_grad():
-                before = scale.energies(scale.pixels)
+        if number == 0:
+            before = evaluate(scale.pixels)
         optimiser.minimise(total, settings.iterations)
         if on_progress is not None:
             on_progress((number + 1) / settings.rounds)
-    assert before is not None
     pixels = optimiser.x.view(shape).clamp(0, 1)
-    with torch.no_grad():
-        after = scale.energies(pixels)
-    return scale.picture(pixels), (before, after)
+    return scale.picture(pixels), (before, evaluate(pixels))

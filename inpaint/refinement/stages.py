@@ -25,27 +25,18 @@ SURROUNDINGS = 256  # pixels around a hole, at most, in which its texture is loo
 
 Picture = Float[Tensor, "3 height width"]
 FirstStage = Callable[[Picture, Float[Tensor, "1 height width"]], Float[Tensor, "3 any_height any_width"]]
-"""A picture and its mask to the whole picture, at any size, with its hole filled; what stands in the hole is not looked
-at."""
+"""A picture (anything in its hole) and its mask to the whole picture, at any size, with its hole filled."""
 
 
 @dataclass
 class Filled:
-    """What the two stages made of a picture.
+    """What the two stages made of a picture."""
 
-    Attributes:
-        prediction: of the first stage, at the size that it works at.
-        content: the picture with its hole filled by the prediction, enlarged.
-        refined: the picture with its hole filled by both stages.
-        content_seconds: that the first stage took.
-        scales: of the refinement, from the coarsest on; none if the hole leaves no patch to learn from.
-    """
-
-    prediction: Float[Tensor, "3 any_height any_width"]
-    content: Picture
-    refined: Picture
-    content_seconds: float
-    scales: list[ScaleReport]
+    prediction: Float[Tensor, "3 any_height any_width"]  # of the first stage, at the size that it works at
+    content: Picture  # with its hole filled by the prediction, enlarged
+    refined: Picture  # with its hole filled by both stages
+    content_seconds: float  # that the first stage took
+    scales: list[ScaleReport]  # from the coarsest on; none if the hole leaves no patch to learn from
 
 
 def inpaint(
@@ -66,13 +57,9 @@ def inpaint(
         picture: in [0, 1]; what stands in the hole is not looked at.
         mask: 1 in the hole.
         first_stage: stage 1, see `predict`.
-        settings: of stage 2.
         hole: the part of the mask that is to be refined, if other holes lie beside it.
         real: the part of the picture that texture may be taken from, if the rest is made up.
-        on_scale, on_progress: see `refine`.
-
-    Raises:
-        UserError: as `refine`.
+        settings, on_scale, on_progress: of stage 2, see `refine`, which also says what it refuses.
     """
     height, width = picture.shape[-2:]
     began = time.perf_counter()
@@ -108,11 +95,7 @@ def predict(
 
     The network fills the middle half; what else is unknown it is shown filled smoothly. At the hole's border its
     prediction is drawn to the picture's colours (`blend_border`), so that narrow holes are filled at least as well as
-    by diffusion.
-
-    Args:
-        generator: the content network f.
-        mean_colour: what it is shown in the hole.
+    by diffusion. The generator, f, is shown the mean colour in the hole.
     """
     known, hole = resize_masked(picture, mask, (SIDE, SIDE))
     known = diffuse(known, hole)
