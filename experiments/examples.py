@@ -7,11 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inpaint.imaging.pixels import resize
+from inpaint.imaging.pixels import Mask, Picture, resize
 from inpaint.imaging.reading import read_picture
-
-Picture = Float[Tensor, "3 height width"]
-Mask = Float[Tensor, "1 height width"]
 
 
 def square_hole(size: int, side: int) -> Mask:

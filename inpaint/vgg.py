@@ -50,11 +50,7 @@ class VGG(nn.Module):
     mean: Tensor
 
     def __init__(
-        self,
-        weights: Mapping[str, Tensor],
-        architecture: str,
-        mean: Sequence[float],
-        std: Sequence[float] = (1, 1, 1),
+        self, weights: Mapping[str, Tensor], architecture: str, mean: Sequence[float], std: Sequence[float] = (1, 1, 1)
     ) -> None:
         super().__init__()
         if architecture not in BLOCKS:

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
-from torch import Tensor
+from jaxtyping import Bool, UInt8
 
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import composite
+from inpaint.imaging.pixels import Mask, Picture, composite
 
 RADIUS = 5  # of the neighbourhood from which OpenCV fills a pixel
 PATCH = 7  # the radius of PatchMatch's patches, 15 x 15 pixels
@@ -87,9 +86,7 @@ def filler(method: str) -> Filler:
     return LOADERS[method]()
 
 
-def fill(
-    picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"], method: str | Filler
-) -> Float[Tensor, "3 height width"]:
+def fill(picture: Picture, mask: Mask, method: str | Filler) -> Picture:
     """Fills a picture's hole at full size, in 8 bits; known pixels stay as they are, bit by bit.
 
     Args:

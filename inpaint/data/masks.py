@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.errors import UserError
+from inpaint.imaging.pixels import Mask
 
-Hole = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "1 height width"]]
+Hole = Callable[[tuple[int, int], torch.Generator], Mask]
 
 
 def hole_generator(*keys: int | str) -> torch.Generator:
@@ -36,15 +37,13 @@ def least_margin(side: int) -> int:
     return -(-side // 4)
 
 
-def hole_area(mask: Float[Tensor, "1 height width"]) -> Float[Tensor, "1 area_height area_width"]:
+def hole_area(mask: Mask) -> Float[Tensor, "1 area_height area_width"]:
     """The part of a mask in which a hole may lie (a view)."""
     top, left = map(least_margin, mask.shape[1:])
     return mask[:, top : mask.shape[1] - top, left : mask.shape[2] - left]
 
 
-def centre_square(
-    size: tuple[int, int], generator: torch.Generator, *, fraction: float
-) -> Float[Tensor, "1 height width"]:
+def centre_square(size: tuple[int, int], generator: torch.Generator, *, fraction: float) -> Mask:
     """The centred rectangle whose sides are `fraction`, in (0, 0.5], of the picture's: a square in a square picture.
 
     0.5 is the paper's hole (256 of 512, 64 of 128), 0.4375 the Context Encoder's (224 of 512, 56 of 128). It is
@@ -59,12 +58,8 @@ def centre_square(
 
 
 def random_blocks(
-    size: tuple[int, int],
-    generator: torch.Generator,
-    *,
-    blocks: int = 5,
-    side: tuple[float, float] = (0.1, 0.25),
-) -> Float[Tensor, "1 height width"]:
+    size: tuple[int, int], generator: torch.Generator, *, blocks: int = 5, side: tuple[float, float] = (0.1, 0.25)
+) -> Mask:
     """One to `blocks` rectangles that may overlap, each side a random part (`side`, in (0, 0.5]) of the picture's.
 
     The Context Encoder's random blocks (Pathak et al. 2016, section 3.3), kept in the middle.
@@ -90,7 +85,7 @@ def free_form(
     strokes: int = 4,
     vertices: int = 6,
     width: tuple[float, float] = (0.03, 0.1),
-) -> Float[Tensor, "1 height width"]:
+) -> Mask:
     """One to `strokes` brush strokes: round-ended polylines of 2 to `vertices` points that wander at random.
 
     A stroke's width is a random part (`width`, in (0, 0.5]) of the picture's shorter side, its pieces are up to a
@@ -118,7 +113,7 @@ def free_form(
     return mask
 
 
-def mixed(size: tuple[int, int], generator: torch.Generator, *, fraction: float) -> Float[Tensor, "1 height width"]:
+def mixed(size: tuple[int, int], generator: torch.Generator, *, fraction: float) -> Mask:
     """A centre square of this `fraction`, random blocks or free-form strokes, each as often as the others."""
     kind = _integer(0, 2, generator)
     if kind == 0:

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from inpaint.data.listing import picture_id, picture_ids
 from inpaint.data.masks import Hole, check_range, hole_generator
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import resize
+from inpaint.imaging.pixels import Picture, resize
 from inpaint.imaging.reading import read_pixels
 
 UNREADABLE_SHARE = 0.01
@@ -132,7 +132,7 @@ def cut(picture: Shaped[Tensor, "3 height width"], crop: Crop, size: int) -> Sha
     return square.flip(-1) if crop.flip else square
 
 
-def centre_crop(picture: Float[Tensor, "3 height width"], size: int) -> Float[Tensor, "3 size size"]:
+def centre_crop(picture: Picture, size: int) -> Float[Tensor, "3 size size"]:
     """Cuts the largest centred square out of a picture and resizes it."""
     height, width = picture.shape[1:]
     side = min(height, width)

@@ -1,12 +1,13 @@
-"""Functions of pixel tensors: resizing, and putting pictures together.
-
-A picture is RGB in [0, 1], float32, [3, height, width]; a mask is 1 in the hole and 0 elsewhere, [1, height, width].
-Either may have a dimension for a batch before it.
-"""
+"""Functions of pixel tensors: resizing, and putting pictures together. Most take batches as well."""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
+
+Picture = Float[Tensor, "3 height width"]
+"""RGB in [0, 1], float32."""
+Mask = Float[Tensor, "1 height width"]
+"""1 in the hole and 0 elsewhere."""
 
 
 def resize(
@@ -22,9 +23,7 @@ def resize(
 
 
 def resize_masked(
-    picture: Float[Tensor, "*batch 3 height width"],
-    mask: Float[Tensor, "*batch 1 height width"],
-    size: tuple[int, int],
+    picture: Float[Tensor, "*batch 3 height width"], mask: Float[Tensor, "*batch 1 height width"], size: tuple[int, int]
 ) -> tuple[Float[Tensor, "*batch 3 new_height new_width"], Float[Tensor, "*batch 1 new_height new_width"]]:
     """The known pixels at another size, with no colour from the hole in them, and the mask at that size.
 

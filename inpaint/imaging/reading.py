@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageFile, ImageOps
 from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.files import atomic
+from inpaint.imaging.pixels import Picture
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
 """How the names of the files end that count as pictures, in any case."""
@@ -81,7 +82,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_tensor(image: Image.Image) -> Float[Tensor, "3 height width"]:
+def to_tensor(image: Image.Image) -> Picture:
     """Turns an RGB Pillow image into a picture in [0, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous() / 255
 
@@ -129,12 +130,12 @@ def _read_jpeg(path: Path, enough: float | None) -> UInt8[Tensor, "3 height widt
     return None
 
 
-def read_picture(path: str | Path) -> Float[Tensor, "3 height width"]:
+def read_picture(path: str | Path) -> Picture:
     """Reads a file as `read_pixels` does, as a picture in [0, 1]."""
     return read_pixels(path).contiguous() / 255
 
 
-def write_picture(picture: Float[Tensor, "3 height width"], path: str | Path) -> None:
+def write_picture(picture: Picture, path: str | Path) -> None:
     """Writes a picture as 8-bit RGB in the format that the suffix names; values outside [0, 1] are clamped."""
     array = (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     with atomic(path) as beside:

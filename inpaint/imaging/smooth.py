@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.imaging.box import Box
-from inpaint.imaging.pixels import composite, resize
+from inpaint.imaging.pixels import Mask, Picture, composite, resize
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
@@ -40,12 +40,7 @@ def diffuse(
     return filled
 
 
-def seamless(
-    picture: Float[Tensor, "3 height width"],
-    filled: Float[Tensor, "3 height width"],
-    mask: Float[Tensor, "1 height width"],
-    reach: int = 4,
-) -> Float[Tensor, "3 height width"]:
+def seamless(picture: Picture, filled: Picture, mask: Mask, reach: int = 4) -> Picture:
     """The filled picture with no step at the hole's border: seamless cloning (Perez et al. 2003), screened.
 
     A correction c inside the hole makes the step between a pixel of the hole and a known neighbour as small as c's own
@@ -73,9 +68,7 @@ def seamless(
     return out
 
 
-def smooth_colours(
-    picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]
-) -> Float[Tensor, "3 height width"]:
+def smooth_colours(picture: Picture, mask: Mask) -> Picture:
     """The picture with the hole's colours, not its brightness, smoothed over a pixel or two and held within known ones.
 
     VGG hardly minds coloured noise, photographs have none: most JPEGs keep colour at half the resolution. What a colour

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inpaint.imaging.box import Box
+from inpaint.imaging.pixels import Mask
 from inpaint.refinement.matching import Bank
 from inpaint.refinement.settings import Settings
 
@@ -50,9 +51,7 @@ def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], b
 
 
 def content(
-    x: Float[Tensor, "channels height width"],
-    c: Float[Tensor, "channels height width"],
-    mask: Float[Tensor, "1 height width"],
+    x: Float[Tensor, "channels height width"], c: Float[Tensor, "channels height width"], mask: Mask
 ) -> Float[Tensor, ""]:
     """E_c (equation 2): the mean over the hole's pixels and channels of (x - c)^2."""
     return ((x - c).pow(2) * mask).sum() / (len(x) * mask.sum())
@@ -68,9 +67,7 @@ def texture(
     )
 
 
-def total_variation(
-    x: Float[Tensor, "channels height width"], mask: Float[Tensor, "1 height width"]
-) -> Float[Tensor, ""]:
+def total_variation(x: Float[Tensor, "channels height width"], mask: Mask) -> Float[Tensor, ""]:
     """Y (equation 5): squared differences of neighbouring pixels, at least one of them in the hole, over 3 |R|."""
     down, right = (x[:, 1:] - x[:, :-1]).pow(2), (x[..., 1:] - x[..., :-1]).pow(2)
     down = down * torch.maximum(mask[:, 1:], mask[:, :-1])

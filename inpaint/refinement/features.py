@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from inpaint.imaging.box import Box
+from inpaint.imaging.pixels import Picture
 from inpaint.vgg import VGG
 
 
@@ -44,9 +45,7 @@ class HoleFeatures:
         whole: the features of the given picture itself, [channels, rows, columns], for each wanted layer.
     """
 
-    def __init__(
-        self, vgg: VGG, picture: Float[Tensor, "3 height width"], hole: Box, wanted: Mapping[str, Box]
-    ) -> None:
+    def __init__(self, vgg: VGG, picture: Picture, hole: Box, wanted: Mapping[str, Box]) -> None:
         self.vgg, self.hole, self.wanted = vgg, hole, dict(wanted)
         self.steps = vgg.steps(list(wanted))
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
+from inpaint.imaging.pixels import Mask, Picture
 from inpaint.refinement.settings import Rule
 
 BLOCK_BYTES = 64 * 2**20  # a bound for each of the few score maps that matching holds at a time
@@ -31,7 +32,7 @@ class Geometry(NamedTuple):
         return int(self.queries.sum()) * int(self.candidates.sum())
 
 
-def geometry(mask: Float[Tensor, "1 height width"], stride: int) -> Geometry:
+def geometry(mask: Mask, stride: int) -> Geometry:
     """The queries and candidates of a layer with that stride.
 
     Raises:
@@ -85,11 +86,7 @@ class Colours(NamedTuple):
 
     @classmethod
     def beside(
-        cls,
-        features: Float[Tensor, "channels rows columns"],
-        picture: Float[Tensor, "3 height width"],
-        stride: int,
-        weight: float,
+        cls, features: Float[Tensor, "channels rows columns"], picture: Picture, stride: int, weight: float
     ) -> "Colours":
         """So scaled that this picture's deviate from their mean by `weight` times its features' root mean square."""
         cells = F.avg_pool2d(picture, stride)
@@ -98,7 +95,7 @@ class Colours(NamedTuple):
         deviation = (cells - centre).pow(2).sum(0).mean().sqrt()
         return cls(stride, centre, weight * strength / deviation.clamp(min=1 / 255))
 
-    def of(self, picture: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 rows columns"]:
+    def of(self, picture: Picture) -> Float[Tensor, "3 rows columns"]:
         """The channels for a picture: its cells' mean colours, about the mean and in the unit of `beside`."""
         return (F.avg_pool2d(picture, self.stride) - self.centre) * self.unit
 

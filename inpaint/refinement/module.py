@@ -7,11 +7,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from inpaint.content.module import ContentGAN
-from inpaint.imaging.pixels import composite
+from inpaint.imaging.pixels import Mask, Picture, composite
 from inpaint.refinement.settings import Settings
 from inpaint.refinement.stages import Filled, inpaint, predict
 from inpaint.vgg import load_vgg
@@ -42,7 +40,7 @@ class Refinement(pl.LightningModule):
     def setup(self, stage: str) -> None:
         self.vgg.on(self.trainer.strategy.root_device, self.precision)
 
-    def forward(self, picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> Filled:
+    def forward(self, picture: Picture, mask: Mask) -> Filled:
         """One picture, filled by both stages as `inpaint.Inpainter` fills it: in float32, but for VGG's passes."""
         self.content.eval()
         first_stage = partial(predict, self.content.generator, self.content.mean_colour, self.preset.blend_border)

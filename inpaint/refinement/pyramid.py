@@ -9,7 +9,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import composite, resize, resize_masked
+from inpaint.imaging.pixels import Mask, Picture, composite, resize, resize_masked
 from inpaint.imaging.smooth import seamless
 from inpaint.refinement.scale import Matches, OnProgress, Scale, ScaleReport, refine_scale
 from inpaint.refinement.settings import Settings
@@ -17,18 +17,18 @@ from inpaint.vgg import VGG
 
 SMALLEST = 32  # pixels: a picture this small still has 4 x 4 cells at relu4_1
 
-OnScale = Callable[[int, ScaleReport, Float[Tensor, "3 height width"]], None]
+OnScale = Callable[[int, ScaleReport, Picture], None]
 
 
 def refine(
-    picture: Float[Tensor, "3 height width"],
-    mask: Float[Tensor, "1 height width"],
+    picture: Picture,
+    mask: Mask,
     prediction: Float[Tensor, "3 any_height any_width"],
     vgg: VGG,
     settings: Settings,
     on_scale: OnScale | None = None,
     on_progress: OnProgress | None = None,
-) -> tuple[Float[Tensor, "3 height width"], list[ScaleReport]]:
+) -> tuple[Picture, list[ScaleReport]]:
     """Refines the prediction in the hole, from the coarsest scale to the picture's own.
 
     Args:
@@ -83,7 +83,7 @@ def refine(
     return blended(picture, current, mask), reports
 
 
-def blurred(picture: Float[Tensor, "3 height width"], sigma: float) -> Float[Tensor, "3 height width"]:
+def blurred(picture: Picture, sigma: float) -> Picture:
     """The picture under a Gaussian of that standard deviation, in pixels."""
     reach = math.ceil(min(3 * sigma, max(picture.shape[-2:])))
     return gaussian_blur2d(picture[None], 2 * reach + 1, (sigma, sigma), "replicate")[0]

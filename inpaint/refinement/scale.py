@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inpaint.imaging.box import Box
-from inpaint.imaging.pixels import composite
+from inpaint.imaging.pixels import Mask, Picture, composite
 from inpaint.refinement import energy
 from inpaint.refinement.energy import Energies, Target, target
 from inpaint.refinement.features import HoleFeatures
@@ -51,13 +51,7 @@ class Scale:
     """
 
     def __init__(
-        self,
-        vgg: VGG,
-        known: Float[Tensor, "3 height width"],
-        mask: Float[Tensor, "1 height width"],
-        start: Float[Tensor, "3 height width"],
-        settings: Settings,
-        matches: Matches | None = None,
+        self, vgg: VGG, known: Picture, mask: Mask, start: Picture, settings: Settings, matches: Matches | None = None
     ) -> None:
         self.settings = settings
         self.start = composite(known, start, mask)
@@ -99,7 +93,7 @@ class Scale:
         """The start, in the hole's box."""
         return self.hole.of(self.start)
 
-    def picture(self, pixels: Float[Tensor, "3 hole_height hole_width"]) -> Float[Tensor, "3 height width"]:
+    def picture(self, pixels: Float[Tensor, "3 hole_height hole_width"]) -> Picture:
         """The whole picture with these pixels in its hole."""
         out = self.start.clone()
         self.hole.of(out).copy_(self._in_hole(pixels))
@@ -140,9 +134,7 @@ class Scale:
         return Energies(content, energy.texture(phi, self.targets), energy.total_variation(framed, self.framed_mask))
 
 
-def refine_scale(
-    scale: Scale, on_progress: OnProgress | None = None
-) -> tuple[Float[Tensor, "3 height width"], tuple[Energies, Energies]]:
+def refine_scale(scale: Scale, on_progress: OnProgress | None = None) -> tuple[Picture, tuple[Energies, Energies]]:
     """argmin_x of equation 1 at one scale; the picture, and the energies before and after."""
     settings, shape = scale.settings, scale.pixels.shape
     optimiser = LBFGS(scale.pixels.flatten())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from inpaint.content.networks import SIDE
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
-from inpaint.imaging.pixels import composite, middle, resize, resize_masked
+from inpaint.imaging.pixels import Mask, Picture, composite, middle, resize, resize_masked
 from inpaint.imaging.smooth import diffuse, seamless, smooth_colours
 from inpaint.refinement.matching import geometry
 from inpaint.refinement.pyramid import SMALLEST, OnScale, refine
@@ -23,8 +23,7 @@ from inpaint.vgg import VGG
 
 SURROUNDINGS = 256  # pixels around a hole, at most, in which its texture is looked for
 
-Picture = Float[Tensor, "3 height width"]
-FirstStage = Callable[[Picture, Float[Tensor, "1 height width"]], Float[Tensor, "3 any_height any_width"]]
+FirstStage = Callable[[Picture, Mask], Float[Tensor, "3 any_height any_width"]]
 """A picture (anything in its hole) and its mask to the whole picture, at any size, with its hole filled."""
 
 
@@ -41,7 +40,7 @@ class Filled:
 
 def inpaint(
     picture: Picture,
-    mask: Float[Tensor, "1 height width"],
+    mask: Mask,
     first_stage: FirstStage,
     vgg: VGG,
     settings: Settings,
@@ -85,11 +84,7 @@ def inpaint(
 
 
 def predict(
-    generator: nn.Module,
-    mean_colour: Float[Tensor, "3 1 1"],
-    blend_border: bool,
-    picture: Picture,
-    mask: Float[Tensor, "1 height width"],
+    generator: nn.Module, mean_colour: Float[Tensor, "3 1 1"], blend_border: bool, picture: Picture, mask: Mask
 ) -> Float[Tensor, "3 128 128"]:
     """Stage 1 by a content network: the picture at 128 x 128 with its hole filled.
 
@@ -132,7 +127,7 @@ def surroundings(hole: Box, size: tuple[int, int], scales: int) -> Box:
     return Box(left, top, right, bottom)
 
 
-def scales_to_learn_from(mask: Float[Tensor, "1 height width"], strides: Sequence[int], scales: int) -> int:
+def scales_to_learn_from(mask: Mask, strides: Sequence[int], scales: int) -> int:
     """How many of the scales, from the finest on, have the pixels and the clear patches that the refinement needs."""
     for level in range(scales):
         size = (mask.shape[-2] >> level, mask.shape[-1] >> level)
