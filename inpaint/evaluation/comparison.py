@@ -1,17 +1,23 @@
 """Compares the jobs of a sweep: numbers with intervals and differences, as JSON and as a page, and one picture."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.evaluation.columns import Column, figure, make_columns
+from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.statistics import Interval, bootstrap, paired_difference
-from inpaint.evaluation.sweep_jobs import read_jobs
-from inpaint.evaluation.table import MEASURES, STAGES, for_json
+from inpaint.evaluation.sweep_jobs import SweepJob, read_jobs
+from inpaint.evaluation.table import HEADINGS, MEASURES, STAGES, for_json
 from inpaint.files import atomic
-from inpaint.imaging.reading import write_picture
+from inpaint.imaging.box import Box
+from inpaint.imaging.pixels import middle
+from inpaint.imaging.reading import read_picture, write_picture
 
 SUMMARY_MEASURES = ("hole_l1", "hole_l2", "hole_psnr", "hole_ssim", "sharpness", "seam")
 """The measures in the tables of summary.md."""
@@ -60,10 +66,10 @@ def compare(folder: Path, pictures: int = 8, closeups: bool = False, worst: bool
         "failed": [{"job": job.number, "label": job.label, "error": job.record.error} for job in failed],
         "unfinished": [{"job": job.number, "label": job.label} for job in jobs if job.record.state == "begun"],
     }
-    with atomic(folder / "summary.json") as path:
-        path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    with atomic(folder / "summary.md") as path:
-        path.write_text(_page(summary), encoding="utf-8")
+    numbers = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    for name, text in (("summary.json", numbers), ("summary.md", _page(summary))):
+        with atomic(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
     if shown:
         write_picture(figure(make_columns(done, shown), shown, closeups), folder / "summary.png")
     else:
@@ -79,16 +85,77 @@ def shortcomings(summary: dict[str, Any]) -> list[str]:
     ]
 
 
+class Column(NamedTuple):
+    """One kind of picture of one job. Those of the two stages are rows of the table of numbers as well."""
+
+    label: str
+    job: SweepJob
+    kind: str
+
+    def picture(self, picture_id: str) -> Float[Tensor, "3 height width"]:
+        return read_picture(self.job.results.picture(picture_id, self.kind))
+
+    def measure(self, name: str) -> dict[str, float]:
+        """One measure of a stage, by picture; empty if it was not taken."""
+        key = f"{self.kind}_{name}"
+        return {picture_id: row[key] for picture_id, row in self.job.rows.items() if key in row}
+
+
+def make_columns(jobs: Sequence[SweepJob], ids: Sequence[str]) -> list[Column]:
+    """Makes the columns: inputs, then job by job what its stages gave, then truths.
+
+    Where several jobs have the same input, truth or content network's prediction in all these pictures, only the first
+    of them has that column; what is refined always has one.
+    """
+    firsts: dict[str, list[SweepJob]] = {}
+    for kind in HEADINGS:
+        holders = [job for job in jobs if kind not in STAGES or job.has_stage(kind)]
+        different = {_digest(job, kind, ids): job for job in reversed(holders)}.values()
+        firsts[kind] = holders if kind == "refined" else [job for job in holders if job in different]
+
+    def column(job: SweepJob, kind: str) -> Column:
+        if len(firsts[kind]) == 1:
+            return Column(HEADINGS[kind], job, kind)
+        both = job.has_stage("content") and len(firsts["content"]) > 1
+        return Column(f"{job.label}: {HEADINGS[kind]}" if both or kind not in STAGES else job.label, job, kind)
+
+    stages = [column(job, kind) for job in jobs for kind in STAGES if job in firsts[kind]]
+    inputs, truths = ([column(job, kind) for job in firsts[kind]] for kind in ("input", "truth"))
+    return [*inputs, *stages, *truths]
+
+
+def _digest(job: SweepJob, kind: str, ids: Sequence[str]) -> str:
+    """Hashes these pictures of a job: equal for two jobs that have the same, and have some."""
+    digest = hashlib.sha256(b"" if ids else bytes(job.results.path))
+    for picture_id in ids:
+        digest.update(job.results.picture(picture_id, kind).read_bytes())
+    return digest.hexdigest()
+
+
+def figure(columns: Sequence[Column], ids: Sequence[str], closeups: bool) -> Float[Tensor, "3 height width"]:
+    """Draws one row a picture, and below it one of its close-ups if they are wanted."""
+    rows = []
+    for picture_id in ids:
+        rows.append([column.picture(picture_id) for column in columns])
+        if closeups:
+            rows.append([_closeup(column, picture_id) for column in columns])
+    return gallery(rows, [column.label for column in columns])
+
+
+def _closeup(column: Column, picture_id: str) -> Float[Tensor, "3 height width"]:
+    """The middle half of the bounding box of its own job's hole: of where input and truth differ, if they do."""
+    kinds = (column.kind, "input", "truth")
+    picture, masked, truth = (column._replace(kind=kind).picture(picture_id) for kind in kinds)
+    hole = (masked != truth).any(0)
+    return middle(Box.around(hole).of(picture) if hole.any() else picture)
+
+
 def _row(stage: Column, reference: Column) -> dict[str, Any]:
     """The measures of one stage of one job, and their differences to the reference."""
     seconds = [measured["seconds"] for measured in stage.job.rows.values()]
-    in_common = stage.job.rows.keys() & reference.job.rows.keys()
-    means = {name: bootstrap([*stage.measure(name).values()]) for name in stage.measures}
-    differences = {
-        name: paired_difference(reference.measure(name), stage.measure(name))
-        for name in stage.measures
-        if in_common and name in reference.measures
-    }
+    pairs = {name: (reference.measure(name), values) for name in MEASURES if (values := stage.measure(name))}
+    means = {name: bootstrap([*values.values()]) for name, (_, values) in pairs.items()}
+    differences = {name: paired_difference(*pair) for name, pair in pairs.items() if pair[0].keys() & pair[1].keys()}
     return {
         "label": stage.label,
         "job": stage.job.number,

@@ -46,9 +46,8 @@ def measure(
 def sharpness_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> float:
     """Divides the mean gradient magnitude inside the hole by that of the 16-pixel ring around it; 1 is equally sharp.
 
-    The gradient is the forward difference to the right and below, channel by channel; a pixel counts where
-    both lie in its own region, so a seam at the border is no sharpness. `nan` where the ratio is undefined
-    (no ring, or a flat one).
+    The gradient is the forward difference to the right and below, channel by channel; a pixel counts where both lie in
+    its own region: a seam is no sharpness. `nan` where the ratio is undefined (no ring, or a flat one).
     """
     hole = _hole(picture, mask)
     picture = picture.float()
@@ -66,25 +65,21 @@ def seam_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 
     """Divides the larger mean step at the hole's border by the mean step in the 8-pixel ring outside it; 1 is no seam.
 
     A step is the absolute difference of two neighbours, which share a side. Two means are taken at the border: of the
-    steps across it, and of those one pixel further in, from its first pixel inside to the one behind. So a fill whose
-    outermost pixels repeat their neighbours hides no seam. `nan` where the ratio is undefined (no border inside the
-    picture, or a flat ring).
+    steps across it, and of those one pixel further in, so that a fill whose outermost pixels repeat their neighbours
+    hides no seam. `nan` where the ratio is undefined (no border inside the picture, or a flat ring).
     """
     hole = _hole(picture, mask)
     ring = _ring(hole, SEAM_RING)
-    picture = picture.float()
     across, behind, within = [], [], []
-    for dim in (-2, -1):
-        length = picture.shape[dim] - 1
-        step = (picture.narrow(dim, 1, length) - picture.narrow(dim, 0, length)).abs()
-        first, second = hole.narrow(dim, 0, length), hole.narrow(dim, 1, length)
-        border = first ^ second
+    for x, inside, around in ((picture.float(), hole, ring), (picture.float().mT, hole.T, ring.T)):
+        step = (x[:, 1:] - x[:, :-1]).abs()
+        border = inside[1:] ^ inside[:-1]
         next_to_it = torch.zeros_like(border)
-        next_to_it.narrow(dim, 1, length - 1).logical_or_(border.narrow(dim, 0, length - 1))
-        next_to_it.narrow(dim, 0, length - 1).logical_or_(border.narrow(dim, 1, length - 1))
+        next_to_it[1:] |= border[:-1]
+        next_to_it[:-1] |= border[1:]
         across.append(step[:, border].flatten())
-        behind.append(step[:, first & second & next_to_it].flatten())
-        within.append(step[:, ring.narrow(dim, 0, length) & ring.narrow(dim, 1, length)].flatten())
+        behind.append(step[:, inside[1:] & inside[:-1] & next_to_it].flatten())
+        within.append(step[:, around[1:] & around[:-1]].flatten())
     # a hole of single pixels has no step behind the border: fmax leaves the mean of none out
     return _ratio(torch.fmax(torch.cat(across).mean(), torch.cat(behind).mean()), torch.cat(within).mean())
 

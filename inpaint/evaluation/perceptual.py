@@ -19,10 +19,8 @@ from inpaint.files import read_weights
 def load_lpips(path: str | Path) -> Callable[[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]], float]:
     """Loads LPIPS, version 0.1 on AlexNet: of two pictures in [0, 1], 0 for equal ones, more the less alike they look.
 
-    The weights of its linear layers are part of the `lpips` package.
-
     Args:
-        path: torchvision's file of AlexNet's weights, `alexnet-owt-7be5be79.pth`.
+        path: torchvision's file of AlexNet's weights; those of LPIPS' linear layers are part of the `lpips` package.
 
     Raises:
         UserError: the package or the file is missing, or the file holds something else.
@@ -70,9 +68,9 @@ def load_inception(path: str | Path) -> Callable[[Float[Tensor, "3 height width"
 def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m features"]) -> float:
     """Computes the Frechet distance of two sets' normal distributions: FID, if the rows are Inception's features.
 
-    `|mean(a) - mean(b)|^2 + tr(A + B - 2 (A B)^(1/2))` with the covariances A and B. A = X^T X and B = Y^T Y with the
-    centred rows X and Y over the roots of n - 1 and m - 1, so tr (A B)^(1/2) is the sum of the singular values of
-    X Y^T: an n x m matrix, in place of the eigenvalues of one of 2048 x 2048. NaN for fewer than two rows.
+    `|mean(a) - mean(b)|^2 + tr(A + B - 2 (A B)^(1/2))` with the covariances A = X^T X and B = Y^T Y (X: a's centred
+    rows over the root of n - 1), so tr (A B)^(1/2) is the sum of the singular values of X Y^T, an n x m matrix. NaN for
+    fewer than two rows.
     """
     if min(len(a), len(b)) < 2:
         return float("nan")

@@ -1,21 +1,25 @@
 """The Lightning callback that measures and keeps what a test run fills."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import wandb
+from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 from torch import Tensor
 
 from inpaint.errors import UserError
+from inpaint.evaluation import table
 from inpaint.evaluation.folder import ResultsFolder
-from inpaint.evaluation.loggers import log_results
 from inpaint.evaluation.metrics import measure, seam_ratio, sharpness_ratio
 from inpaint.evaluation.perceptual import frechet_distance, load_inception, load_lpips
 from inpaint.evaluation.resume import MeasuredRows, evaluation_key
-from inpaint.evaluation.table import HEADINGS, Row, kinds_of, mean_measures, printed_table, stages_of, unique_rows
+from inpaint.evaluation.table import HEADINGS, STAGES, Row, flatten_keys, kinds_of, stages_of
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.runs.processes import gather
 
@@ -37,13 +41,11 @@ class Results(pl.Callback):
       "pictures"}`: its 95 % bootstrap interval over the pictures, and how many of them it is of;
     - `gallery.png`: the first `gallery_rows` pictures.
 
-    The loggers get the means, and W&B the pictures (`log_results`). A run that is interrupted, by Ctrl-C or an error,
-    leaves the files for what is done so far (with several processes, what the main one has: the others cannot be waited
-    for), and logs nothing.
-
-    A run in a folder where another one, with the same weights and settings, was killed or interrupted goes on with
-    the pictures that are left, if its data module can leave out those that it has `finished`. LPIPS and FID are
-    measured on the pictures as they are written, so they may be asked for, or no longer, when it goes on.
+    The loggers get the means (`content/hole_psnr`, `refinement/hole_psnr`, ...); W&B also a table of all pictures with
+    their measures, `results`, and the `gallery`. A run that is interrupted leaves the files for what is done so far
+    (with several processes, what the main one has), and logs nothing. Another run in its folder, with the same weights
+    and settings, goes on with the pictures that are left, if its data module can leave out those that it has
+    `finished`. LPIPS and FID are measured on the pictures as they are written: either may be added or dropped then.
 
     Args:
         folder: where all of it goes.
@@ -52,8 +54,7 @@ class Results(pl.Callback):
         settings: all that the results depend on besides the weights, as text; runs that differ in it share nothing.
         lpips_weights: the file of AlexNet's weights, or None; with it, `whole` also has `lpips` (`load_lpips`).
         fid_weights: the file of Inception's weights, or None; with it, each stage has `fid`, between its pictures and
-            the true ones (`load_inception`). It is one number for the set, with no interval, and says little below
-            thousands of pictures.
+            the true ones (`load_inception`): one number for the set, with no interval.
 
     Raises:
         UserError: a file of weights, or the package that it needs, is missing; the processes of one run were given
@@ -107,30 +108,33 @@ class Results(pl.Callback):
             pictures = {kind: batch[i] for kind, batch in batches.items()}
             for kind, picture in pictures.items():
                 write_picture(picture, self.folder.picture(picture_id, kind))
-            stages = {stage: _measures(pictures[stage], pictures["truth"], masks[i]) for stage in stages_of(pictures)}
-            row = {"id": picture_id, **stages, "seconds": float(outputs["seconds"][i])}
+            row: Row = {"id": picture_id}
+            for stage in stages_of(pictures):
+                sharpness, seam = (ratio(pictures[stage], masks[i]) for ratio in (sharpness_ratio, seam_ratio))
+                errors = measure(pictures[stage], pictures["truth"], masks[i])
+                row[stage] = {**errors, "sharpness": sharpness, "seam": seam}
+            row["seconds"] = float(outputs["seconds"][i])
             self.measured.append(row)
             self.rows.append(self._with_lpips(row))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        rows = unique_rows(row for part in gather(self.rows) for row in part)
+        rows = table.unique_rows(row for part in gather(self.rows) for row in part)
         if not rows or not trainer.is_global_zero:
             return
         means = self._write(rows)
         self.measured.replace([])
         self.rows = []  # from here on an error leaves nothing to be saved
-        log_results(trainer, self.folder, rows, means)
-        Console().print(printed_table(means, self.headings))
+        self._log(trainer, rows, means)
+        Console().print(table.printed_table(means, self.headings))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if self.rows and trainer.is_global_zero:
-            self._write(unique_rows(self.rows))
+            self._write(table.unique_rows(self.rows))
 
     def _finished_rows(self, data: Any) -> list[Row]:
         """The rows of an earlier run of this evaluation whose pictures are there; all others are forgotten."""
-        rows: list[Row] = []
-        if hasattr(data, "finished"):
-            rows = [row for row in unique_rows(self.measured.read()) if self.folder.has_pictures(row)]
+        measured = table.unique_rows(self.measured.read()) if hasattr(data, "finished") else []
+        rows = [row for row in measured if self.folder.has_pictures(row)]
         if rows:
             print(f"Going on after {len(rows)} pictures that are done, in {self.folder.path}")
         elif self.measured.files():
@@ -152,24 +156,46 @@ class Results(pl.Callback):
     def _write(self, rows: list[Row]) -> dict[str, Any]:
         """Writes the files for these rows; returns their means, those that are not finite included."""
         self.folder.write_rows(rows)
-        means = mean_measures(self.name, rows)
+        means = table.mean_measures(self.name, rows)
         if self.inception is not None:
-            truth = self._inception_features(rows, "truth")
+            features = {
+                kind: torch.stack([self.inception(self._read(row, kind)) for row in rows])
+                for kind in ("truth", *stages_of(rows[0]))
+            }
             for stage in stages_of(rows[0]):
-                means[stage]["fid"] = frechet_distance(self._inception_features(rows, stage), truth)
+                means[stage]["fid"] = frechet_distance(features[stage], features["truth"])
         self.folder.write_means(means)
         self.folder.write_gallery(rows[: self.gallery_rows], self.headings)
         return means
 
-    def _inception_features(self, rows: list[Row], kind: str) -> Tensor:
-        assert self.inception is not None
-        return torch.stack([self.inception(self._read(row, kind)) for row in rows])
-
     def _read(self, row: Row, kind: str) -> Tensor:
         return read_picture(self.folder.picture(row["id"], kind))
 
+    def _log(self, trainer: pl.Trainer, rows: list[Row], means: Mapping[str, Any]) -> None:
+        """Logs the means everywhere, and the pictures to W&B."""
+        stages = stages_of(means)
+        scalars = {f"{STAGES[s]}/{name}": value for s in stages for name, value in flatten_keys(means[s]).items()}
+        scalars["seconds_per_picture"] = means["seconds_per_picture"]
+        kinds, measures = kinds_of(rows[0]), [name for name in flatten_keys(rows[0]) if name != "id"]
+        for logger in trainer.loggers:
+            logger.log_metrics(scalars, step=trainer.global_step)
+            if isinstance(logger, WandbLogger):
+                lines = []
+                for row in rows:
+                    images = [wandb.Image(str(self.folder.picture(row["id"], kind))) for kind in kinds]
+                    lines.append([row["id"], *images, *(flatten_keys(row)[name] for name in measures)])
+                with _staging_in(self.folder.path):
+                    logger.log_table("results", ["id", *kinds, *measures], lines, step=trainer.global_step)
+                logger.log_image("gallery", [str(self.folder.path / "gallery.png")], step=trainer.global_step)
 
-def _measures(picture: Tensor, truth: Tensor, mask: Tensor) -> dict[str, Any]:
-    """The measures of one stage that need no network."""
-    sharpness, seam = sharpness_ratio(picture, mask), seam_ratio(picture, mask)
-    return {**measure(picture, truth, mask), "sharpness": sharpness, "seam": seam}
+
+@contextmanager
+def _staging_in(folder: Path) -> Iterator[None]:
+    """Keeps a table's pictures beside the run: W&B would leave an offline run's in the user's home for good."""
+    own = "WANDB_DATA_DIR" not in os.environ
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
+    try:
+        yield
+    finally:
+        if own:
+            del os.environ["WANDB_DATA_DIR"]

@@ -22,9 +22,9 @@ class Interval(NamedTuple):
 def bootstrap(values: Sequence[float]) -> Interval:
     """Computes the mean of one value a picture, and its percentile bootstrap interval.
 
-    Pictures are drawn with replacement, from a fixed seed. NaN, a measure that is undefined for a picture, is left out;
-    if nothing is left, all three are NaN. One value is its own interval. An infinite value (the PSNR of identical
-    pictures) makes the mean infinite and the bounds NaN.
+    The seed is fixed. NaN, a measure that is undefined for a picture, is left out; if nothing is left, all three are
+    NaN. One value is its own interval. An infinite value (the PSNR of identical pictures) makes the mean infinite and
+    the bounds NaN.
 
     Raises:
         ValueError: there are no values.
@@ -47,11 +47,10 @@ def bootstrap(values: Sequence[float]) -> Interval:
 
 
 def paired_difference(a: Mapping[str, float], b: Mapping[str, float]) -> Interval:
-    """Computes the mean of b - a, picture by picture, and its interval: how much b changes a measure against a.
+    """Computes the mean of b - a over the pictures that both have (the keys are their ids), and its interval.
 
-    The keys are ids of pictures; only those that both have count. An interval that excludes 0 is a difference that the
-    pictures bear out, even where the intervals of a and b alone overlap: what makes one picture harder than another is
-    taken out.
+    An interval that excludes 0 is a difference that the pictures bear out, even where the intervals of a and b alone
+    overlap: what makes one picture harder than another is taken out.
 
     Raises:
         ValueError: no id is in both.

@@ -1,6 +1,5 @@
 """Reads the jobs of a sweep from its folder, and names each by what sets it apart from the others."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,13 +23,6 @@ class SweepJob(NamedTuple):
 
     def has_stage(self, stage: str) -> bool:
         return any(f"{stage}_hole_psnr" in row for row in self.rows.values())
-
-    def digest(self, kind: str, ids: Sequence[str]) -> str:
-        """Hashes these pictures: equal for two jobs that have the same, and have some."""
-        digest = hashlib.sha256(b"" if ids else bytes(self.results.path))
-        for picture_id in ids:
-            digest.update(self.results.picture(picture_id, kind).read_bytes())
-        return digest.hexdigest()
 
 
 def read_jobs(folder: Path) -> list[SweepJob]:

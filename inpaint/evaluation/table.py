@@ -1,12 +1,12 @@
 """Rows of measures, one a picture: their means with intervals, and these means as a table for the terminal."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from inpaint.evaluation.statistics import CONFIDENCE, bootstrap
+from inpaint.evaluation.statistics import CONFIDENCE, Interval, bootstrap
 
 Row = dict[str, Any]
 """What was measured on one picture: `{"id", "content": {"hole": {"l1", "l2", "psnr", "ssim"}, "whole": {same},
@@ -44,9 +44,7 @@ def kinds_of(row: Mapping[str, Any]) -> list[str]:
 
 def unique_rows(rows: Iterable[Row]) -> list[Row]:
     """Sorts rows by id, and keeps the first of each id: several processes may measure one picture twice."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        first.setdefault(row["id"], row)
+    first = {row["id"]: row for row in reversed([*rows])}
     return [first[picture_id] for picture_id in sorted(first)]
 
 
@@ -61,20 +59,26 @@ def flatten_keys(nested: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def map_leaves(function: Callable[..., Any], *trees: Any) -> Any:
+    """Applies a function to the values at each place of equally nested dicts; the result is nested as they are."""
+    if isinstance(trees[0], Mapping):
+        return {key: map_leaves(function, *(tree[key] for tree in trees)) for key in trees[0]}
+    return function(*trees)
+
+
 def mean_measures(name: str, rows: list[Row]) -> dict[str, Any]:
     """Computes what `Results` writes into metrics.json, with NaN and infinity where that has null."""
-    values = {key: [row[key] for row in rows] for key in stages_of(rows[0])}
-    values["seconds_per_picture"] = [row["seconds"] for row in rows]
-    means = {key: _for_each_measure(_mean, each) for key, each in values.items()}
-    intervals = {key: _for_each_measure(_interval, each) for key, each in values.items()}
-    return {"name": name, "pictures": len(rows), **means, "confidence": CONFIDENCE, "intervals": intervals}
+    values = map_leaves(lambda *column: column, *({key: row[key] for key in row if key != "id"} for row in rows))
+    values["seconds_per_picture"] = values.pop("seconds")
+    intervals = map_leaves(bootstrap, values)
+    means = map_leaves(lambda interval: interval.mean, intervals)
+    bounds = map_leaves(_bounds, intervals, values)
+    return {"name": name, "pictures": len(rows), **means, "confidence": CONFIDENCE, "intervals": bounds}
 
 
 def for_json(value: Any) -> Any:
     """Puts None in the place of every number that JSON cannot hold: NaN and the infinities."""
-    if isinstance(value, Mapping):
-        return {key: for_json(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return map_leaves(lambda leaf: None if isinstance(leaf, float) and not math.isfinite(leaf) else leaf, value)
 
 
 def printed_table(means: Mapping[str, Any], headings: Mapping[str, str]) -> Table:
@@ -102,19 +106,5 @@ def _cell(key: str, measures: Mapping[str, float], bounds: Mapping[str, float], 
     return cell
 
 
-def _for_each_measure(function: Callable[[list[float]], Any], values: list[Any]) -> Any:
-    """Applies the function to the values of each measure; the result is nested as one of the values is."""
-    if isinstance(values[0], Mapping):
-        return {key: _for_each_measure(function, [value[key] for value in values]) for key in values[0]}
-    return function(values)
-
-
-def _mean(values: list[float]) -> float:
-    """The mean of the values that are defined."""
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
-
-
-def _interval(values: list[float]) -> dict[str, float]:
-    _, low, high = bootstrap(values)
-    return {"low": low, "high": high, "pictures": sum(not math.isnan(value) for value in values)}
+def _bounds(interval: Interval, values: Sequence[float]) -> dict[str, float]:
+    return {"low": interval.low, "high": interval.high, "pictures": sum(not math.isnan(value) for value in values)}
