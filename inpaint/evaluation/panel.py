@@ -14,10 +14,9 @@ from inpaint.imaging.reading import write_picture
 
 
 class Panel(pl.Callback):
-    """Draws, after every validation, the first pictures: input, prediction and truth side by side.
+    """Draws, after every validation, its first `pictures`: input, `pl_module(picture, mask)` and truth side by side.
 
-    Written to `<folder>/panels/epoch_NNN.png` and logged to W&B. The pictures are the first `pictures` of the
-    validation set (in the main process), the same every time; the prediction is `pl_module(picture, mask)`.
+    Written to `<folder>/panels/epoch_NNN.png` and logged to W&B; the same pictures every time, by the main process.
 
     Raises:
         UserError: `pictures` is negative or no whole number.

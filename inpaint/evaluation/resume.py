@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -32,12 +32,15 @@ class MeasuredRows:
         return sorted(self.folder.glob("measured-*.jsonl"))
 
     def read(self) -> list[Row]:
-        """The rows that all processes of this evaluation have written; a line cut short by a kill does not count."""
+        """The rows that all processes of this evaluation have written, each file up to a line cut short by a kill."""
         found: list[Row] = []
         for path in self.files():
-            first, *rows = [_parsed(line) for line in path.read_bytes().splitlines()] or [{}]
-            if first == self.first_line:
-                found += [row for row in rows if "id" in row]
+            values = []
+            with suppress(ValueError):
+                for line in path.read_bytes().splitlines():
+                    values.append(json.loads(line))
+            if values[:1] == [self.first_line]:
+                found += values[1:]
         return found
 
     def replace(self, rows: list[Row]) -> None:
@@ -67,12 +70,3 @@ def evaluation_key(module: nn.Module, settings: str) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    """The object in a line; an empty one if the line holds none."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
