@@ -1,6 +1,10 @@
-"""In which precision networks are computed: bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
+"""Where networks are computed, and how precisely: bfloat16 where the hardware multiplies it, float32 elsewhere."""
+
+import re
 
 import torch
+
+from inpaint.errors import UserError
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
@@ -16,3 +20,25 @@ def fast_training(accelerator: str) -> str:
     """The trainer's precision, "bf16-mixed" or "32-true", for the accelerator that it was given ("cpu", "gpu", ...)."""
     chosen = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
     return "bf16-mixed" if fast_dtype(chosen or torch.device("cpu")) == torch.bfloat16 else "32-true"
+
+
+def find_device(name: str) -> torch.device:
+    """Finds the device of a name: auto, cpu, cuda, cuda:<number> or mps.
+
+    Raises:
+        UserError: there is no such device, here or at all.
+    """
+    if name == "auto":
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    if not re.fullmatch("cpu|mps|cuda(:[0-9]+)?", name):
+        raise UserError(f"There is no device {name!r}: choose auto, cpu, cuda, cuda:<number> or mps.")
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"There is no device {name} here ({torch.cuda.device_count()} CUDA devices are): choose auto or cpu."
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UserError("There is no device mps here: choose auto or cpu.")
+    return torch.device(kind, int(number)) if number else torch.device(kind)

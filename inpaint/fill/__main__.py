@@ -106,25 +106,17 @@ def fill(
         mask, output, save_intermediates, report = (
             path and Path(os.path.expanduser(path)) for path in (mask, output, save_intermediates, report)
         )
-        code = run(
-            photo,
-            mask,
-            output,
-            Options([parse_box(text) for text in box or ()], invert, dilate, feather, overwrite, save_intermediates),
-            {
-                "content": content and os.path.expanduser(content),
-                "preset": preset,
-                "alpha": alpha,
-                "seed": seed,
-                "max_side": max_side,
-                "max_pixels": max_pixels,
-            },
-            device,
-            report,
-            engine,
-            address,
-            workers,
-        )
+        boxes = [parse_box(text) for text in box or ()]
+        options = Options(boxes, invert, dilate, feather, overwrite, save_intermediates)
+        choices = {
+            "content": content and os.path.expanduser(content),
+            "preset": preset,
+            "alpha": alpha,
+            "seed": seed,
+            "max_side": max_side,
+            "max_pixels": max_pixels,
+        }
+        code = run(photo, mask, output, options, choices, device, report, engine, address, workers)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None

@@ -4,13 +4,13 @@ import json
 import logging
 import math
 import os
+import pickle
 import socket
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from inpaint.errors import UserError, first_line
@@ -35,13 +35,10 @@ class Worker:
             self.refused = f"{error} (On {socket.gethostname()}.)"
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"number": row["number"], "entry": json.dumps(self.fill(*json.loads(row["job"])))}
-
-    def fill(self, photo: str, mask: str | None, target: str, origin: str, below: str) -> Entry:
-        if self.refused:
-            return {"refused": self.refused}
-        job = Job(Path(photo), Path(mask) if mask else None, Path(target), origin, Path(below))
-        return attempt(self.inpainter, job, self.options, lambda share: None)
+        entry: Entry = {"refused": self.refused}
+        if not self.refused:
+            entry = attempt(self.inpainter, pickle.loads(row["job"]), self.options, lambda share: None)
+        return {"number": row["number"], "entry": json.dumps(entry)}
 
 
 def fill_on_ray(
@@ -56,8 +53,7 @@ def fill_on_ray(
         make: the `Inpainter` of a process, given its device.
         device: auto, cpu or cuda.
         address: `LOCAL` starts Ray on this machine and ends it afterwards; else auto, HOST:PORT or ray://HOST:PORT.
-        workers: how many photos are filled at a time; None is one for each GPU, or each core where there is none.
-            More than there are GPUs share them.
+        workers: photos at a time, more than there are GPUs share them; None is one for each GPU, or else each core.
 
     Raises:
         UserError: Ray is not installed, no cluster answers at the address, it has no such device, or its processes
@@ -79,7 +75,7 @@ def fill_on_ray(
         # a worker may be in another folder: everything has its whole path
         whole = [job._replace(photo=job.photo.absolute(), target=job.target.absolute()) for job in jobs]
         whole = [job._replace(mask=job.mask.absolute()) if job.mask else job for job in whole]
-        rows = [{"number": n, "job": json.dumps(job, default=str)} for n, job in enumerate(whole)]
+        rows = [{"number": number, "job": pickle.dumps(job)} for number, job in enumerate(whole)]
         if options.intermediates is not None:
             options = replace(options, intermediates=options.intermediates.absolute())
         with warnings.catch_warnings():
@@ -109,10 +105,7 @@ def fill_on_ray(
 
 
 def gpu_share(workers: int, gpus: int) -> float:
-    """The part of a GPU for each worker, at most 1, such that all of them fit.
-
-    Each has its part of one GPU: three workers on two GPUs have a half each, for two parts of two thirds fit on none.
-    """
+    """The part of a GPU for each worker, at most 1: three on two GPUs have a half each, for no worker spans two."""
     return 1 / math.ceil(workers / gpus)
 
 
@@ -124,20 +117,15 @@ def rows_of(ray: Any, dataset: Any) -> Generator[dict[str, Any], None, None]:
 
 
 def connect(address: str, workers: int | None) -> Any:
-    """Starts Ray here or joins a cluster; returns its module.
-
-    Raises:
-        UserError: it is not installed, or no cluster answers at the address.
-    """
+    """Starts Ray here or joins a cluster, and returns its module; raises as `fill_on_ray`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to its makers
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
     except ImportError:
-        raise UserError(
-            "--engine ray needs Ray, which is not there: pip install 'neural-patch-synthesis[cluster]'."
-        ) from None
+        missing = "--engine ray needs Ray, which is not there: pip install 'neural-patch-synthesis[cluster]'."
+        raise UserError(missing) from None
     logging.getLogger("ray.data").setLevel("CRITICAL")  # what there is to say is said photo by photo
     more = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
     try:

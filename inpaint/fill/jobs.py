@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,29 +12,20 @@ from inpaint.data.listing import pictures_under
 from inpaint.errors import UserError, first_line
 from inpaint.imaging.box import Box
 from inpaint.imaging.reading import SUFFIXES
-from inpaint.photo.files import FORMATS, check_folder, check_target, target_for
+from inpaint.photo.files import FORMATS, check_folder, check_target, target_for, writable
 
-ProgressCallback = Callable[[float], None]  # called with the part of a photo's work that is done, from 0 to 1
 Entry = dict[str, Any]  # what came of a photo, as the report says it
 Outcomes = Generator[tuple[int, Entry], None, None]  # of an engine: the number of a job that is done, what came of it
 
 
 class Job(NamedTuple):
-    """A photo that is to be filled.
-
-    Attributes:
-        photo: a file.
-        mask: a file; None if boxes alone say what to remove.
-        target: where the result goes.
-        origin: what an error's sentence begins with: the line of the list that the job was read from.
-        below: the folder of the photo below the list's, where its intermediate pictures go as well.
-    """
+    """A photo that is to be filled."""
 
     photo: Path
-    mask: Path | None
-    target: Path
-    origin: str = ""
-    below: Path = Path()
+    mask: Path | None  # None if boxes alone say what to remove
+    target: Path  # where the result goes
+    origin: str = ""  # what an error's sentence begins with: the line of the list that the job was read from
+    below: Path = Path()  # the folder of the photo below the list's, where its intermediate pictures go as well
 
 
 @dataclass(frozen=True)
@@ -57,11 +48,7 @@ LISTS = (".csv", ".txt")
 
 
 def parse_box(text: str) -> Box:
-    """Reads a box from the command line.
-
-    Raises:
-        UserError: these are not four whole numbers.
-    """
+    """Reads a box from the command line; a UserError if it is not four whole numbers."""
     try:
         left, top, right, bottom = (int(part) for part in text.split(","))
     except ValueError:
@@ -74,26 +61,12 @@ def holds_many(photo: Path) -> bool:
     return photo.suffix.lower() in LISTS or os.path.isdir(photo)
 
 
-def check_engine(engine: str, many: bool, address: str | None, workers: int | None) -> None:
-    """Checks that there is such an engine, and that it has a use for the other options.
-
-    Raises:
-        UserError: it has not.
-    """
-    if engine not in ("local", "ray"):
-        raise UserError(f"There is no engine {engine!r}: choose local or ray.")
-    if engine == "ray" and not many:
-        raise UserError("--engine ray is for many photos: give a folder or a list.")
-    if engine == "local" and (address or workers):
-        raise UserError("--address and --workers are of a Ray cluster: give them with --engine ray.")
-
-
 def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Options) -> list[Job]:
     """Works out the jobs of a photo, a folder or a list, and checks all that can be checked before any work.
 
     Raises:
-        UserError: something is missing or cannot be written; nothing says what to remove; a result would
-            replace a photo, a mask, another result, or, unless it may, anything else.
+        UserError: something is missing, cannot be read or cannot be written; nothing says what to remove; a result
+            would replace a photo, a mask, another result, or, unless it may, anything else.
         OSError: a folder cannot be read, or a name is too long.
     """
     listed = photo.suffix.lower() in LISTS
@@ -116,11 +89,7 @@ def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Opti
 
 
 def single_job(photo: Path, mask: Path | None, output: Path | None) -> Job:
-    """The job of one photo, whose result goes to a file, into a folder, or beside it.
-
-    Raises:
-        UserError: the mask is a folder.
-    """
+    """The job of one photo, whose result goes to a file, into a folder, or beside it."""
     if mask is not None and mask.is_dir():
         raise UserError(f"{mask} is a folder of masks, but {photo} is one photo: give the mask that belongs to it.")
     if output is not None and output.is_dir():
@@ -129,11 +98,7 @@ def single_job(photo: Path, mask: Path | None, output: Path | None) -> Job:
 
 
 def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[Job]:
-    """One job for each picture of a folder, in the order of their names. A missing mask is found later, photo by photo.
-
-    Raises:
-        UserError: the folder holds no pictures, or results would land among the photos.
-    """
+    """One job for each picture of a folder, by name. A missing mask is found later, photo by photo."""
     whole = photos if photos.name.strip(".") else photos.resolve()  # of . and .. nothing can stand beside
     output = output or whole.parent / f"{whole.name}_filled"
     if output.exists() and output.samefile(photos):
@@ -151,8 +116,7 @@ def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[J
         found = list(own)
     if not found:
         raise UserError(f"{photos} holds no pictures: none of its files ends with {', '.join(SUFFIXES)}.")
-    named = [photo.name if photo.suffix.lower() in FORMATS else f"{photo.stem}.png" for photo in found]
-    return [Job(photo, own.get(photo), output / name) for photo, name in zip(found, named, strict=True)]
+    return [Job(photo, own.get(photo), output / writable(photo).name) for photo in found]
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -164,9 +128,6 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
     """One job for each line `photo,mask` of a list; relative paths begin at its folder. A missing file is found later.
 
     Results keep, under the output folder, the folders that their photos have under the list's.
-
-    Raises:
-        UserError: the list cannot be read or names nothing, or a line is no pair.
     """
     if mask is not None:
         raise UserError(f"{listing} names the mask of each photo: leave out --mask.")
@@ -188,10 +149,7 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
                 photo, own = (Path(here, os.path.expanduser(path)) for path in fields)
                 named = Path(os.path.abspath(photo))  # drops .., which behind a link leads elsewhere: names the result
                 below = named.relative_to(here) if named.is_relative_to(here) else Path(named.name)
-                target = output / below
-                if target.suffix.lower() not in FORMATS:
-                    target = target.with_suffix(".png")
-                jobs.append(Job(photo, own, target, line, below.parent))
+                jobs.append(Job(photo, own, writable(output / below), line, below.parent))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{listing} cannot be read as a list of photo,mask: {first_line(error)}.") from None
     if not jobs:
@@ -200,11 +158,7 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
 
 
 def check_distinct(jobs: list[Job], options: Options) -> None:
-    """Checks that every result has a file of its own, which is no photo and no mask, wherever links lead.
-
-    Raises:
-        UserError: two results would land in one file; one, or an intermediate picture, on a photo or a mask.
-    """
+    """Checks that each result has a file of its own, and no result or intermediate picture replaces a photo or mask."""
     real_folder = cache(os.path.realpath)
 
     def real(path: Path) -> str:

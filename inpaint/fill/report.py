@@ -36,18 +36,13 @@ def progress_bar() -> Progress:
     )
 
 
-def status(entry: Entry) -> str:
-    """What became of a photo, in one word: filled, skipped or failed."""
-    return "skipped" if "skipped" in entry else "failed" if "error" in entry else "filled"
-
-
-def summary(entry: Entry) -> str:
-    """What became of a photo, in a line."""
+def outcome(entry: Entry) -> tuple[str, str]:
+    """What became of a photo: filled, skipped or failed, and a line about it."""
     if "skipped" in entry:
-        return f"skipped, {entry['skipped']} exists"
+        return "skipped", f"skipped, {entry['skipped']} exists"
     if "error" in entry:
-        return f"failed: {entry['error']}"
-    return f"{len(entry['holes'])} hole(s) in {entry['seconds']['total']:.1f} s -> {entry['output']}"
+        return "failed", f"failed: {entry['error']}"
+    return "filled", f"{len(entry['holes'])} hole(s) in {entry['seconds']['total']:.1f} s -> {entry['output']}"
 
 
 def warning(entry: Entry) -> str:
@@ -64,11 +59,7 @@ def duration(seconds: float) -> str:
 
 
 def check_report(path: Path, overwrite: bool) -> None:
-    """Checks, before any work, that a report can be written to `path`.
-
-    Raises:
-        UserError: it is no .json file, exists and may not be overwritten, or its folder cannot be written.
-    """
+    """Checks, before any work, that a report can be written to `path`; a UserError says why it cannot."""
     if path.suffix.lower() != ".json" or path.is_dir():
         raise UserError(f"{path} is no name for a report: give a file that ends with .json.")
     if path.exists() and not overwrite:
@@ -77,11 +68,7 @@ def check_report(path: Path, overwrite: bool) -> None:
 
 
 def write_report(path: Path, inpainter: Inpainter, entries: list[Entry], seconds: float, preset: str) -> None:
-    """Writes what came of each photo, what the run took, and what its results depend on.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+    """Writes what came of each photo, what the run took, and what its results depend on."""
     devices = {f"cuda:{n}": torch.cuda.max_memory_allocated(n) for n in range(torch.cuda.device_count())}
     content = {
         "photos": entries,
@@ -91,10 +78,7 @@ def write_report(path: Path, inpainter: Inpainter, entries: list[Entry], seconds
         "settings": {k: v for k, v in vars(inpainter.settings).items() if k != "scales"},  # each hole has its own
         "seed": inpainter.seed,
         "versions": provenance.versions(),
-        "weights": {
-            name: {"file": str(file), "sha256": provenance.sha256(file)}
-            for name, file in inpainter.weight_files.items()
-        },
+        "weights": {n: {"file": str(f), "sha256": provenance.sha256(f)} for n, f in inpainter.weight_files.items()},
     }
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -8,30 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from inpaint.errors import INTERRUPTED, UserError, first_line
-from inpaint.fill.jobs import (
-    Entry,
-    Job,
-    Options,
-    Outcomes,
-    ProgressCallback,
-    check_engine,
-    find_jobs,
-    holds_many,
-)
-from inpaint.fill.report import (
-    check_report,
-    duration,
-    progress_bar,
-    say,
-    status,
-    summary,
-    warning,
-    write_report,
-)
+from inpaint.fill.jobs import Entry, Job, Options, Outcomes, find_jobs, holds_many
+from inpaint.fill.report import check_report, duration, outcome, progress_bar, say, warning, write_report
 from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
 from inpaint.photo.inpainter import Inpainter
 from inpaint.photo.masks import as_mask
+from inpaint.refinement.scale import OnProgress
 
+STAYS = "what is finished stays, and the same command goes on from there"
 ShowProgress = Callable[..., None]
 """Shows how many photos are done (a float), and, if given, the name of the one at hand."""
 
@@ -57,7 +41,12 @@ def run(
         UserError: something is wrong with what the command was given, or with a single photo.
     """
     many = holds_many(photo)
-    check_engine(engine, many, address, workers)
+    if engine not in ("local", "ray"):
+        raise UserError(f"There is no engine {engine!r}: choose local or ray.")
+    if engine == "ray" and not many:
+        raise UserError("--engine ray is for many photos: give a folder or a list.")
+    if engine == "local" and (address or workers):
+        raise UserError("--address and --workers are of a Ray cluster: give them with --engine ray.")
     try:
         jobs = find_jobs(photo, mask, output, options)
         if report is not None:
@@ -65,7 +54,7 @@ def run(
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read or written: {error.strerror}.") from None
     expected = ([] if many else [jobs[0].target]) + ([] if report is None else [report])
-    before = [version_of(path) for path in expected]
+    before = {path: version_of(path) for path in expected}
     began = time.perf_counter()
     try:
         # of Ray's processes each makes its own; this one tells what is wrong with the choices before any starts
@@ -83,16 +72,10 @@ def run(
         if report is not None:
             write_report(report, inpainter, entries, time.perf_counter() - began, choices["preset"])
     except KeyboardInterrupt:
-        states = [
-            f"{path} is{'' if version_of(path) != old else ' not'} written"
-            for path, old in zip(expected, before, strict=True)
-        ]
-        say(f"Interrupted: {'; '.join([STAYS, *states] if many else states)}.")
+        states = [f"{path} is{' not' * (version_of(path) == old)} written" for path, old in before.items()]
+        say(f"Interrupted: {'; '.join([STAYS] * many + states)}.")
         return INTERRUPTED
     return code
-
-
-STAYS = "what is finished stays, and the same command goes on from there"
 
 
 def version_of(path: Path) -> tuple[int, int] | None:
@@ -105,14 +88,7 @@ def version_of(path: Path) -> tuple[int, int] | None:
 
 
 def run_single(job: Job, inpainter: Inpainter, options: Options) -> tuple[int, list[Entry]]:
-    """Fills one photo, with a progress bar, and prints the result's path on standard output.
-
-    Returns:
-        As `run_many`.
-
-    Raises:
-        UserError: as `fill_one`.
-    """
+    """Fills one photo, prints the result's path on standard output; returns as `run_many`, raises as `fill_one`."""
     with progress_bar() as progress:
         task = progress.add_task(job.photo.name, total=1.0)
         entry = fill_one(inpainter, job, options, lambda done: progress.update(task, completed=done))
@@ -122,11 +98,12 @@ def run_single(job: Job, inpainter: Inpainter, options: Options) -> tuple[int, l
     return 0, [entry]
 
 
-def run_many(jobs: list[Job], engine: Callable[[ShowProgress], Outcomes], keep: bool) -> tuple[int, list[Entry]]:
+def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool) -> tuple[int, list[Entry]]:
     """Says a line for each photo as an engine is done with it, and the counts at the end.
 
     Args:
-        engine: given what shows the progress, yields the number of each job that is done, and its entry.
+        engine: given what shows the progress (how many photos are done, a float, and the name of the one at hand),
+            yields the number of each job that is done, and its entry.
         keep: whether the entries are wanted; those of a large archive fill the memory.
 
     Returns:
@@ -144,19 +121,18 @@ def run_many(jobs: list[Job], engine: Callable[[ShowProgress], Outcomes], keep: 
         outcomes = engine(show)
         try:
             for done, (number, entry) in enumerate(outcomes, 1):
-                name, became = jobs[number].photo.name, status(entry)
+                became, summary = outcome(entry)
                 counts[became] += 1
                 if became == "failed":
                     failures.append(f"{jobs[number].photo}: {entry['error']}")
                 if keep and became != "skipped":
                     entries[number] = entry
                 show(done)
-                worked = done - counts["skipped"]
+                worked, line = done - counts["skipped"], f"[{done}/{len(jobs)}] {jobs[number].photo.name}"
                 seconds = (time.monotonic() - began) / worked * (len(jobs) - done) if worked else 0.0
-                rest = f" ({duration(seconds)} left)" if seconds else ""
-                say(f"[{done}/{len(jobs)}] {name}: {summary(entry)}{rest}")
+                say(f"{line}: {summary}" + (f" ({duration(seconds)} left)" if seconds else ""))
                 if became == "filled" and (text := warning(entry)):
-                    say(f"[{done}/{len(jobs)}] {name}: {text}")
+                    say(f"{line}: {text}")
         except KeyboardInterrupt:
             code = INTERRUPTED
             say(f"Interrupted: {STAYS}.")
@@ -168,18 +144,17 @@ def run_many(jobs: list[Job], engine: Callable[[ShowProgress], Outcomes], keep: 
     return code or (1 if failures else 0), [entries[number] for number in sorted(entries)]
 
 
-def one_by_one(jobs: list[Job], inpainter: Inpainter, options: Options, show: ShowProgress) -> Outcomes:
-    """Fills photos one after the other, here: the local engine. Yields each job's number and `attempt`'s entry."""
+def one_by_one(jobs: list[Job], inpainter: Inpainter, options: Options, show: Callable) -> Outcomes:
+    """The local engine: fills photos one after the other, yields each job's number and `attempt`'s entry."""
     for number, job in enumerate(jobs):
         show(number, job.photo.name)
         yield number, attempt(inpainter, job, options, lambda done, n=number: show(n + done))  # type: ignore[misc]
 
 
-def attempt(inpainter: Inpainter, job: Job, options: Options, progress: ProgressCallback) -> Entry:
+def attempt(inpainter: Inpainter, job: Job, options: Options, progress: OnProgress) -> Entry:
     """Fills one photo of many, unless its result exists; its failure stops no other.
 
-    Returns:
-        `fill_one`'s entry; or, beside `photo`, `skipped` (the result, which exists already) or `error` (a sentence).
+    Returns `fill_one`'s entry; or, beside `photo`, `skipped` (the result that exists) or `error` (a sentence).
     """
     try:
         if job.target.exists() and not options.overwrite:
@@ -191,7 +166,7 @@ def attempt(inpainter: Inpainter, job: Job, options: Options, progress: Progress
         return {"photo": str(job.photo), "error": f"{job.origin}{type(error).__name__}: {first_line(error)}"}
 
 
-def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: ProgressCallback) -> Entry:
+def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgress) -> Entry:
     """Fills and writes one photo; returns what the report says of it.
 
     Raises:
@@ -203,14 +178,8 @@ def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: Progres
     check_keeps(photo, job.target)
     marked = as_mask(job.mask, photo.size, options.invert, inpainter.max_pixels, options.boxes)
     read = time.perf_counter()
-    filled, holes = inpainter.fill_photo(
-        photo,
-        marked,
-        dilate=options.dilate,
-        feather=options.feather,
-        on_progress=progress,
-        intermediates=options.intermediates_of(job),
-    )
+    margins, steps = {"dilate": options.dilate, "feather": options.feather}, options.intermediates_of(job)
+    filled, holes = inpainter.fill_photo(photo, marked, **margins, on_progress=progress, intermediates=steps)
     done = time.perf_counter()
     write_photo(filled, job.target)
     end = time.perf_counter()

@@ -3,23 +3,23 @@
 import re
 import struct
 from dataclasses import replace
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 
 from inpaint.photo.photo import Photo
-from inpaint.photo.xmp import clean_xmp
 
 ORIENTATION = 0x0112
 THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # where it begins and how long it is: a JPEG's, or each strip's
-UPRIGHT = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a[::-1].swapaxes(0, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a[:, ::-1].swapaxes(0, 1),
-}
+TIFF = "http://ns.adobe.com/tiff/1.0/"
+DECLARATION = "http://www.w3.org/2000/xmlns/"  # of a namespace: says nothing of the photo
+DESCRIBES_OTHER_DATA = re.compile(
+    r"http://ns\.adobe\.com/(xmp/note/|hdr-gain-map/|xap/1\.0/g/img/)|http://ns\.apple\.com/HDRGainMap/"
+    r"|http://ns\.google\.com/photos/(dd/|1\.0/(container|image|depthmap|audio|camera/(MotionPhoto|MicroVideo)))"
+)
+"""Namespaces, and names after them, of what lies elsewhere in the file and is not kept: videos, depth, gain maps."""
+PICTURE_IN_BASE64 = re.compile(r"\s*(/9j/|iVBORw0KGgo|R0lGOD|UklGR)")  # JPEG, PNG, GIF, WebP
 
 
 def upright(photo: Photo) -> Photo:
@@ -30,7 +30,9 @@ def upright(photo: Photo) -> Photo:
         cleaned, in_xmp = clean_xmp(packet)
         orientation = orientation or in_xmp
         info |= {"xmp": cleaned} if cleaned else {}
-    pixels = UPRIGHT.get(orientation or 1, lambda a: a)(photo.pixels)
+    pixels = photo.pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else photo.pixels
+    pixels = pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
+    pixels = pixels[::-1] if orientation in (3, 4, 7, 8) else pixels
     return replace(photo, pixels=np.ascontiguousarray(pixels), exif=exif, info=info)
 
 
@@ -89,3 +91,52 @@ def blank_jpegs(data: bytearray) -> None:
             end = data.find(b"\xff\xd9", at)
             end = len(data) if end < 0 else end + 2
             data[begin:end] = bytes(end - begin)
+
+
+def clean_xmp(packet: bytes | str) -> tuple[bytes, int | None]:
+    """Takes out of XMP what would show or misdescribe the photo as it was, and says that it is upright.
+
+    Pictures (thumbnails, originals) and what describes videos, gain maps and the like, which are not kept, are taken
+    out, and `tiff:Orientation` becomes 1. XMP without any of these comes back byte by byte.
+
+    Returns:
+        The XMP, empty if it cannot be parsed; and the orientation that it had, 1 to 8, None if it says nothing of it.
+    """
+    packet = packet.encode() if isinstance(packet, str) else packet
+    orientation = None
+    try:
+        if b"<!DOCTYPE" in packet:  # may declare entities, of which XMP has none
+            return b"", None
+        document = minidom.parseString(packet.rstrip(b"\0"))
+        before = document.toxml()
+        for element in document.getElementsByTagName("*"):
+            for attribute in list(element.attributes.values()):
+                if attribute.namespaceURI == DECLARATION:
+                    continue
+                if has_to_go(attribute, attribute.value):
+                    element.removeAttributeNode(attribute)
+                elif (attribute.namespaceURI, attribute.localName) == (TIFF, "Orientation"):
+                    orientation = orientation or attribute.value
+                    attribute.value = "1"
+            texts = [child for child in element.childNodes if isinstance(child, minidom.Text)]
+            text = "".join(part.data for part in texts).strip()
+            if has_to_go(element, text) and element.parentNode:
+                element.parentNode.removeChild(element)
+            elif (element.namespaceURI, element.localName) == (TIFF, "Orientation"):
+                orientation = orientation or text
+                for number, part in enumerate(texts):
+                    part.data = "" if number else "1"
+        if document.toxml() != before:
+            packet = "".join(node.toxml() for node in document.childNodes).encode()
+    except (ExpatError, ValueError, RecursionError):
+        return b"", None
+    return packet, int(orientation) if orientation in list("12345678") else None
+
+
+def has_to_go(node: minidom.Element | minidom.Attr, value: str) -> bool:
+    """Whether a property holds a picture, or describes something that is not kept."""
+    return (
+        "thumbnail" in (node.localName or "").lower()
+        or PICTURE_IN_BASE64.match(value) is not None
+        or DESCRIBES_OTHER_DATA.match(f"{node.namespaceURI}{node.localName}") is not None
+    )

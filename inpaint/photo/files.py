@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,7 @@ JPEG_ROOM = {"exif": 65533, "xmp": 65504, "comment": 65533}  # bytes
 
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Reads the photo in a file, upright.
-
-    Palettes are resolved to RGB, 1 bit becomes grey.
+    """Reads the photo in a file, upright. Palettes are resolved to RGB, 1 bit becomes grey.
 
     Raises:
         UserError: the file is missing, no picture, cut short or too large; it holds several pictures, 32 bits a
@@ -66,31 +65,23 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
 
 def from_image(image: Image.Image, path: str | Path = "The picture") -> Photo:
     """Makes a photo of a Pillow image, as it lies (`upright` turns it); `path` is what errors call it."""
-    if image.mode.startswith("I;16"):
-        pixels, mode = np.asarray(image).astype(np.uint16), "L"
-    elif image.mode in ("I", "F"):
+    converted = image
+    if image.mode in ("I", "F"):
         raise UserError(f"{path} has 32 bits a pixel: save it with 8 or 16.")
-    else:
-        if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
-            image = convert(image, "RGBA")
-        elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
-            image = convert(image, "L" if image.mode == "1" else "RGB")
-        pixels, mode = np.array(image), image.mode
-    return with_metadata(image, path, pixels.reshape(*pixels.shape[:2], -1), mode)
-
-
-def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Converts to another mode as Pillow does, but keeps the format that the image was read from."""
-    result = image.convert(mode)
-    if image.mode == "LAB":  # whose profile tells nothing of RGB
-        result.info.pop("icc_profile", None)
-    result.format = image.format
-    return result
+    if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
+        converted = image.convert("RGBA")
+    elif not image.mode.startswith("I;16") and image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        converted = image.convert("L" if image.mode == "1" else "RGB")
+    deep = converted.mode.startswith("I;16")
+    pixels = np.asarray(converted).astype(np.uint16) if deep else np.array(converted)
+    return with_metadata(image, path, pixels.reshape(*pixels.shape[:2], -1), "L" if deep else converted.mode)
 
 
 def with_metadata(image: Image.Image, path: str | Path, pixels: np.ndarray, mode: str) -> Photo:
     """Makes a photo of pixels and of all that the image that they come from says beside them."""
     info = {key: image.info[key] for key in ("icc_profile", "xmp", "dpi", "comment") if image.info.get(key)}
+    if image.mode == "LAB":  # whose profile tells nothing of RGB
+        info.pop("icc_profile", None)
     if "xmp" not in info and (text := image.info.get("Raw profile type xmp")):
         with suppress(ValueError):
             info["xmp"] = raw_profile(text)
@@ -108,10 +99,14 @@ def with_metadata(image: Image.Image, path: str | Path, pixels: np.ndarray, mode
     return Photo(pixels, mode, image.format, exif, info, jpeg, chunks)
 
 
+def writable(path: Path) -> Path:
+    """The path itself if its extension names a format that can be written, else with .png."""
+    return path if path.suffix.lower() in FORMATS else path.with_suffix(".png")
+
+
 def target_for(path: Path) -> Path:
     """Names the filled photo if nobody says how: beside the photo, in its format where that can be written."""
-    suffix = path.suffix if path.suffix.lower() in FORMATS else ".png"
-    return path.with_name(f"{path.stem}_filled{suffix}")
+    return writable(path).with_stem(f"{path.stem}_filled")
 
 
 def check_target(path: Path, overwrite: bool) -> None:
@@ -131,11 +126,7 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Checks that files can be written to a folder, or that it can be made; makes nothing.
-
-    Raises:
-        UserError: they cannot.
-    """
+    """Checks that files can be written to a folder, or that it can be made, else raises a UserError; makes nothing."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir():
         raise UserError(f"{existing} is a file, so nothing can be written into {folder}: choose another folder.")
@@ -144,24 +135,17 @@ def check_folder(folder: Path) -> None:
 
 
 def check_keeps(photo: Photo, path: Path) -> None:
-    """Checks that the format of `path` can keep the photo's colours.
-
-    Raises:
-        UserError: it has no room for transparency, or for CMYK.
-    """
+    """Raises a UserError if the format of `path` has no room for the photo's transparency, or for CMYK."""
     if photo.mode not in KEEPS[FORMATS[path.suffix.lower()]]:
         what, suitable = ("is CMYK", ".tif") if photo.mode == "CMYK" else ("has transparency", ".png")
         raise UserError(f"The photo {what}, which {path.suffix} cannot keep: write a {suitable} instead.")
 
 
 def write_photo(photo: Photo, path: Path) -> None:
-    """Writes the photo in the format that the suffix names, whole or not at all.
+    """Writes the photo in the format that the suffix names, whole or, with a UserError, not at all.
 
     Whatever the format has room for is kept: EXIF, ICC profile, XMP, resolution, comment; the quality of a JPEG (95 if
     it was none); 16 bits in PNG (and grey TIFF), elsewhere 8. All but JPEG are written without loss.
-
-    Raises:
-        UserError: it cannot be written; nothing is changed then.
     """
     kind = FORMATS[path.suffix.lower()]
     with atomic(path) as temporary:
@@ -169,7 +153,7 @@ def write_photo(photo: Photo, path: Path) -> None:
             temporary.write_bytes(encode_png(photo))
             return
         keeps_depth = kind == "TIFF" and photo.mode == "L"
-        image = (photo if keeps_depth else photo.with_pixels(to_8_bit(photo.pixels))).to_image()
+        image = (photo if keeps_depth else replace(photo, pixels=to_8_bit(photo.pixels))).to_image()
         image.info.clear()  # Pillow takes some of it unasked
         options = dict(photo.info)
         if photo.exif:
@@ -191,11 +175,7 @@ def write_photo(photo: Photo, path: Path) -> None:
 
 
 def as_photo(photo: PictureLike, max_pixels: int) -> Photo:
-    """Makes a photo of whatever holds one.
-
-    Args:
-        photo: as `Inpainter.fill` takes it.
-        max_pixels: files that declare more are refused.
+    """Makes a photo of whatever holds one, as `Inpainter.fill` takes it; files that declare more pixels are refused.
 
     Raises:
         UserError: a file cannot be read; an array's shape, type or values are no photo's.

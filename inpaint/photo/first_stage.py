@@ -16,27 +16,21 @@ from inpaint.imaging.reading import opened, to_rgb
 from inpaint.imaging.smooth import diffuse
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.windows import Window
-from inpaint.refinement.stages import FirstStage, predict
+from inpaint.refinement.stages import FirstStage, Picture, predict
 
 NOISE = 0.1  # standard deviation, of what another seed adds to the prediction
-CHOICES = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
+SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")  # of checkpoints
 
 
 class Network:
-    """A content network, whose prediction is made to meet its surroundings, see `predict`.
-
-    Attributes:
-        weight_files: the files that its weights were read from, by name.
-    """
+    """A content network, whose prediction is made to meet its surroundings, see `predict`."""
 
     def __init__(self, path: Path, blend_border: bool = True) -> None:
         self.blend_border = blend_border
         self.generator, self.mean_colour = load_network(path)
         self.weight_files = self.generator.weight_files | {"content": path}
 
-    def __call__(
-        self, picture: Float[Tensor, "3 side side"], mask: Float[Tensor, "1 side side"]
-    ) -> Float[Tensor, "3 128 128"]:
+    def __call__(self, picture: Picture, mask: Float[Tensor, "1 side side"]) -> Float[Tensor, "3 128 128"]:
         """The picture at 128 x 128 with its hole filled."""
         generator = self.generator.to(picture.device)
         return predict(generator, self.mean_colour.to(picture), self.blend_border, picture, mask)
@@ -49,9 +43,7 @@ class Telea:
         self.filler = filler("telea")
         self.weight_files: dict[str, Path] = {}
 
-    def __call__(
-        self, picture: Float[Tensor, "3 side side"], mask: Float[Tensor, "1 side side"]
-    ) -> Float[Tensor, "3 128 128"]:
+    def __call__(self, picture: Picture, mask: Float[Tensor, "1 side side"]) -> Float[Tensor, "3 128 128"]:
         """The picture at 128 x 128 with its hole filled."""
         known, hole = resize_masked(picture, mask, (SIDE, SIDE))
         return diffuse(known, hole) if hole.all() else fill(known, hole, self.filler)  # there: nothing to march from
@@ -67,11 +59,7 @@ class Given:
         self.weight_files: dict[str, Path] = {}
 
     def part(self, window: Window, size: tuple[int, int]) -> FirstStage:
-        """The first stage for that window of a photo of that height and width.
-
-        Raises:
-            UserError: the photo has another size than the given picture.
-        """
+        """The first stage for that window of a photo of that height and width, which have to be the given picture's."""
         height, width = self.pixels.shape[:2]
         if (height, width) != size:
             raise UserError(
@@ -83,10 +71,7 @@ class Given:
 
 
 def varied(first_stage: FirstStage, seed: int) -> FirstStage:
-    """The first stage with a little noise added to its prediction, for another fill.
-
-    The noise is so coarse that no smoothing takes it away.
-    """
+    """The first stage with noise added to its prediction, so coarse that no smoothing takes it away."""
 
     def predict(picture: Tensor, mask: Tensor) -> Tensor:
         prediction = first_stage(picture, mask)
@@ -115,16 +100,11 @@ def first_stage(
         content = "starter" if STARTER.is_file() else "telea"
     if content == "telea":
         return Telea()
-    if content == "starter":
-        if not STARTER.is_file():
-            raise UserError("This copy of the package has no starter network: choose telea, or a checkpoint of yours.")
-        return Network(STARTER, blend_border)
-    path = Path(content)
+    if content == "starter" and not STARTER.is_file():
+        raise UserError("This copy of the package has no starter network: choose telea, or a checkpoint of yours.")
+    path = STARTER if content == "starter" else Path(content)
     if not path.is_file():
         missing = f"{path} does not exist" if path.suffix else f"There is no first stage {str(content)!r}"
-        raise UserError(f"{missing}: choose {CHOICES}.")
-    return (
-        Network(path, blend_border)
-        if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".safetensors")
-        else Given(path, max_pixels)
-    )
+        choices = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
+        raise UserError(f"{missing}: choose {choices}.")
+    return Network(path, blend_border) if path.suffix.lower() in SUFFIXES else Given(path, max_pixels)

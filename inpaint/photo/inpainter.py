@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -19,13 +19,14 @@ from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
 from inpaint.photo.files import PictureLike, as_photo
 from inpaint.photo.first_stage import Given, first_stage, varied
 from inpaint.photo.masks import as_mask
-from inpaint.photo.photo import Photo, blend, colours_from_rgb, rgb_from_pixels
+from inpaint.photo.photo import Mask, Photo, blend, colours_from_rgb, rgb_from_pixels
 from inpaint.photo.windows import Piece, Window, pieces, soften
+from inpaint.precision import find_device
 from inpaint.refinement.pyramid import SMALLEST, part_of
 from inpaint.refinement.scale import OnProgress, ScaleReport
 from inpaint.refinement.settings import Settings
 from inpaint.refinement.settings import preset as load_preset
-from inpaint.refinement.stages import FirstStage, inpaint
+from inpaint.refinement.stages import inpaint
 from inpaint.vgg import load_vgg
 
 OUT_OF_MEMORY = re.compile("can't allocate memory|bad_alloc|out of memory|ALLOC_FAILED")  # as torch and others say it
@@ -33,21 +34,13 @@ OUT_OF_MEMORY = re.compile("can't allocate memory|bad_alloc|out of memory|ALLOC_
 
 @dataclass
 class Hole:
-    """What was done for one hole.
+    """What was done for one hole."""
 
-    Attributes:
-        box: in the photo.
-        window: the square that was looked at; it may reach beyond the photo.
-        working_side: the side at which it was refined (smaller than the window's if that was too large).
-        content_seconds: of the first stage.
-        scales: of the refinement; none if the hole leaves no patch to learn from.
-    """
-
-    box: Box
-    window: Window
-    working_side: int
-    content_seconds: float
-    scales: list[ScaleReport]
+    box: Box  # in the photo
+    window: Window  # the square that was looked at; it may reach beyond the photo
+    working_side: int  # at which it was refined: smaller than the window's if that was too large
+    content_seconds: float  # that the first stage took
+    scales: list[ScaleReport]  # of the refinement; none if the hole leaves no patch to learn from
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain values: `box` is left, top, right, bottom, `window` is left, top, side."""
@@ -65,9 +58,7 @@ class Hole:
 
 
 class Inpainter:
-    """Fills holes in photos: the first stage, then the refinement, for each hole in a window of its own.
-
-    One instance fills any number of photos; its networks are read once.
+    """Fills holes in any number of photos: by the first stage, then the refinement, each in a window of its own.
 
     Args:
         content: the first stage, see `first_stage`; None is the best that is there.
@@ -142,17 +133,16 @@ class Inpainter:
     def fill_photo(
         self,
         photo: Photo,
-        marked: Bool[np.ndarray, "height width"],
+        marked: Mask,
         *,
         dilate: int = DILATE,
         feather: int = FEATHER,
         on_progress: OnProgress | None = None,
         intermediates: Path | None = None,
     ) -> tuple[Photo, list[Hole]]:
-        """As `fill`, with what was done for each hole.
+        """As `fill`, of what `as_mask` marks; with what was done for each hole.
 
         Args:
-            marked: what is filled, as `as_mask` gives it: of the photo's size, neither empty nor full.
             on_progress: called with the share of the work that is done, in [0, 1].
             intermediates: a folder for each hole's input, prediction and scales.
         """
@@ -176,83 +166,58 @@ class Inpainter:
             raise
 
     def _fill_holes(
-        self,
-        photo: Photo,
-        weights: UInt8[np.ndarray, "height width"],
-        on_progress: OnProgress | None,
-        intermediates: Path | None,
+        self, photo: Photo, weights: np.ndarray, on_progress: OnProgress | None, intermediates: Path | None
     ) -> tuple[Photo, list[Hole]]:
         unknown = weights > 0
         # The refinement's cost is that of the box around all that is unknown in its window. Thin holes can be hundreds,
         # so the first stage fills them all before, and each is alone when its turn comes.
         todo = pieces(unknown)
         steps = [(piece, False) for piece in todo if piece.thin] + [(piece, True) for piece in todo]
-        work = np.cumsum([0.0, *(effort(piece, refined) for piece, refined in steps)])
-        work /= work[-1]
-        pixels = photo.pixels.copy()
+        work = np.cumsum([0.0, *((128**2 + max(p.box.size) ** 2) * (1 if refined else 0.03) for p, refined in steps)])
+        work /= work[-1]  # about in proportion to the seconds
+        result, colours = replace(photo, pixels=photo.pixels.copy()), slice(photo.colours)
         holes: list[Hole] = []
         for number, (piece, refined) in enumerate(steps):
             share = part_of(on_progress, float(work[number]), float(work[number + 1] - work[number]))
             at = piece.box.slices
             unknown[at] |= piece.own
-            if refined:
-                folder = intermediates / f"hole_{len(holes) + 1:03}" if intermediates else None
-                filled, hole = self._fill_piece(pixels, photo.mode, unknown, piece, share, folder)
+            folder = intermediates / f"hole_{len(holes) + 1:03}" if intermediates else None
+            filled, hole = self._fill_piece(result, unknown, piece, refined, share, folder)
+            if hole is not None:
                 holes.append(hole)
-                weight = weights[at]
-            else:
-                filled = self._predict_piece(pixels, photo.mode, unknown, piece)
-                weight = np.full(piece.own.shape, 255, dtype=np.uint8)
-            new = blend(photo.pixels[at][..., : photo.colours], colours_from_rgb(filled, photo.mode), weight)
-            pixels[at][..., : photo.colours][piece.own] = new[piece.own]
+            weight = weights[at] if refined else np.full_like(weights[at], 255)
+            new = blend(photo.pixels[at][..., colours], colours_from_rgb(filled, photo.mode), weight)
+            result.pixels[at][..., colours][piece.own] = new[piece.own]
             unknown[at] &= ~piece.own  # from now on a part of the picture
             share(1.0)
-        return photo.with_pixels(pixels), holes
+        return result, holes
 
-    def _window_of(
-        self, pixels: np.ndarray, mode: str, unknown: Bool[np.ndarray, "height width"], piece: Piece
-    ) -> tuple[Window, Float[Tensor, "3 side side"], Float[Tensor, "1 side side"], FirstStage]:
-        """The window of a piece at the side that is worked at, its mask, and the first stage for it."""
+    def _fill_piece(
+        self, photo: Photo, unknown: Mask, piece: Piece, refined: bool, on_progress: OnProgress, folder: Path | None
+    ) -> tuple[Float[Tensor, "3 rows columns"], Hole | None]:
+        """The piece's box filled, by the first stage alone or by both stages; with what was done, if it was by both."""
         window = Window.around(piece.box)
-        picture = rgb_from_pixels(window.cut(pixels), mode).to(self.device)
+        picture = rgb_from_pixels(window.cut(photo.pixels), photo.mode).to(self.device)
         mask = torch.from_numpy(window.cut(unknown)).float()[None].to(self.device)
         if window.side > self.max_side:
             picture, mask = resize_masked(picture, mask, (self.max_side, self.max_side))
-        own = self.first_stage
-        first_stage = own.part(window, (unknown.shape[0], unknown.shape[1])) if isinstance(own, Given) else own
-        return window, picture, mask, varied(first_stage, self.seed) if self.seed else first_stage
+        own, at, side = self.first_stage, piece.box.within(window.box), picture.shape[-1]
+        first_stage = own.part(window, photo.size) if isinstance(own, Given) else own
+        if self.seed:
+            first_stage = varied(first_stage, self.seed)
+        if not refined:
+            with torch.no_grad():
+                prediction = resize(first_stage(picture, mask), (side, side))
+            return at.of(resize(composite(picture, prediction, mask), (window.side, window.side))), None
 
-    def _predict_piece(
-        self, pixels: np.ndarray, mode: str, unknown: Bool[np.ndarray, "height width"], piece: Piece
-    ) -> Float[Tensor, "3 rows columns"]:
-        """The piece's box, filled by the first stage alone."""
-        window, picture, mask, first_stage = self._window_of(pixels, mode, unknown, piece)
-        with torch.no_grad():
-            prediction = first_stage(picture, mask)
-        content = composite(picture, resize(prediction, (len(picture[0]), len(picture[0]))), mask)
-        return piece.box.within(window.box).of(resize(content, (window.side, window.side)))
+        def save(name: str, x: Tensor) -> None:
+            if folder is not None:
+                write_picture(x, folder / f"{name}.png")
 
-    def _fill_piece(
-        self,
-        pixels: np.ndarray,
-        mode: str,
-        unknown: Bool[np.ndarray, "height width"],
-        piece: Piece,
-        on_progress: OnProgress,
-        folder: Path | None,
-    ) -> tuple[Float[Tensor, "3 rows columns"], Hole]:
-        """The piece's box, filled by both stages."""
-        window, picture, mask, first_stage = self._window_of(pixels, mode, unknown, piece)
-        at, side = piece.box.within(window.box), picture.shape[-1]
         ratio = side / window.side
         # What is mirrored was needed to move the hole to the centre; but a hole at the photo's border would be there,
         # and be optimised, twice.
-        real = window.inside((unknown.shape[0], unknown.shape[1]), int(SMALLEST / ratio) + 1).scaled(ratio)
-
-        def on_scale(number: int, scale: ScaleReport, result: Tensor) -> None:
-            if folder is not None:
-                write_picture(result, folder / f"scale_{scale.size[1]}.png")
-
+        real = window.inside(photo.size, int(SMALLEST / ratio) + 1).scaled(ratio)
         filled = inpaint(
             picture,
             mask,
@@ -261,13 +226,12 @@ class Inpainter:
             self._settings_for(piece),
             hole=at.scaled(ratio),
             real=real,
-            on_scale=on_scale,
+            on_scale=lambda number, scale, result: save(f"scale_{scale.size[1]}", result),
             on_progress=on_progress,
         )
-        if folder is not None:
-            white = composite(picture, torch.ones_like(picture), mask)
-            for name, x in (("input", white), ("prediction", filled.prediction), ("filled", filled.refined)):
-                write_picture(x, folder / f"{name}.png")
+        save("input", composite(picture, torch.ones_like(picture), mask))
+        save("prediction", filled.prediction)
+        save("filled", filled.refined)
         hole = Hole(piece.box, window, side, filled.content_seconds, filled.scales)
         return at.of(resize(filled.refined, (window.side, window.side))), hole
 
@@ -278,30 +242,3 @@ class Inpainter:
         finest = min(self.vgg.strides[layer] for layer in self.settings.layers)
         layers = tuple(name for name in self.settings.layers if self.vgg.strides[name] == finest)
         return replace(self.settings, layers=layers)
-
-
-def effort(piece: Piece, refined: bool) -> float:
-    """About in proportion to the time that a piece takes."""
-    return (128**2 + max(piece.box.size) ** 2) * (1 if refined else 0.03)
-
-
-def find_device(name: str) -> torch.device:
-    """Finds the device of a name: auto, cpu, cuda, cuda:<number> or mps.
-
-    Raises:
-        UserError: there is no such device, here or at all.
-    """
-    if name == "auto":
-        return torch.device(
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
-    if not re.fullmatch("cpu|mps|cuda(:[0-9]+)?", name):
-        raise UserError(f"There is no device {name!r}: choose auto, cpu, cuda, cuda:<number> or mps.")
-    kind, _, number = name.partition(":")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise UserError(
-            f"There is no device {name} here ({torch.cuda.device_count()} CUDA devices are): choose auto or cpu."
-        )
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise UserError("There is no device mps here: choose auto or cpu.")
-    return torch.device(kind, int(number)) if number else torch.device(kind)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from inpaint.errors import UserError
 from inpaint.imaging.reading import opened
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.files import PictureLike
-from inpaint.photo.photo import array_from_tensor
+from inpaint.photo.photo import Mask, array_from_tensor
 
 
 def as_mask(
@@ -22,7 +21,7 @@ def as_mask(
     invert: bool = False,
     max_pixels: int = MAX_PIXELS,
     boxes: Sequence[tuple[int, int, int, int]] = (),
-) -> Bool[np.ndarray, "height width"]:
+) -> Mask:
     """What is to be filled: what a mask marks, whatever holds it, and all boxes. All checks of it are made here.
 
     Args:
@@ -40,9 +39,8 @@ def as_mask(
     boxed = mask_from_boxes(boxes, size)
     if mask is None and boxes:
         return checked_mask(boxed, size, "--box")
-    name = "The mask"
+    name = str(mask) if isinstance(mask, str | Path) else "The mask"
     if isinstance(mask, str | Path):
-        name = str(mask)
         with opened(mask, max_pixels) as image:
             marked = mask_from_image(image)
     else:
@@ -51,7 +49,7 @@ def as_mask(
     return checked_mask(marked | boxed, size, f"{name} with --box") if boxes else marked
 
 
-def mask_from_image(image: Image.Image) -> Bool[np.ndarray, "height width"]:
+def mask_from_image(image: Image.Image) -> Mask:
     """Marks the pixels of a Pillow image, upright, that count as white or opaque (see `as_mask`)."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
@@ -66,7 +64,7 @@ def mask_from_image(image: Image.Image) -> Bool[np.ndarray, "height width"]:
     return np.asarray(image.convert("RGB").convert("L")) >= 128
 
 
-def mask_from_array(mask: Any) -> Bool[np.ndarray, "height width"]:
+def mask_from_array(mask: Any) -> Mask:
     """Marks what is True, 1, a float of at least 0.5, or an integer of at least half its range in an array or tensor.
 
     Of three channels (first in a tensor, last in an array) two have to be marked.
@@ -92,9 +90,7 @@ def mask_from_array(mask: Any) -> Bool[np.ndarray, "height width"]:
     return marked if marked.ndim == 2 else marked.mean(0) > 0.5
 
 
-def mask_from_boxes(
-    boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]
-) -> Bool[np.ndarray, "height width"]:
+def mask_from_boxes(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Mask:
     """Marks all pixels of boxes: left, top, right, bottom in pixels of the upright photo, right and bottom exclusive.
 
     Raises:
@@ -113,17 +109,8 @@ def mask_from_boxes(
     return marked
 
 
-def checked_mask(
-    marked: Bool[np.ndarray, "height width"], size: tuple[int, int], name: str
-) -> Bool[np.ndarray, "height width"]:
-    """Returns the mask itself, if a photo of that size can be filled with it.
-
-    Args:
-        name: of the mask, for the sentence that says what is wrong.
-
-    Raises:
-        UserError: its size is not the photo's, or nothing or everything is marked.
-    """
+def checked_mask(marked: Mask, size: tuple[int, int], name: str) -> Mask:
+    """Returns the mask itself if a photo of that size can be filled with it, else raises a UserError that names it."""
     if marked.shape != size:
         raise UserError(
             f"{name} is {marked.shape[1]} x {marked.shape[0]} pixels but the photo is {size[1]} x {size[0]}: "

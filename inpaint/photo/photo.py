@@ -1,36 +1,28 @@
 """Holds a photo in memory, with what its file said beside the pixels; converts pixels to RGB and back."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
+
+Mask = Bool[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An upright photo in its own colours and depth.
+    """An upright photo in its own colours and depth."""
 
-    Attributes:
-        pixels: [height, width, channels], uint8 or uint16.
-        mode: what the channels are: L, LA, RGB, RGBA or CMYK.
-        format: of the file, as Pillow names it; None if there is no file.
-        exif: as it stands in the file, but upright and without thumbnails (which show what is being removed).
-        info: what else goes back into a file: icc_profile, xmp (cleaned in the same way), dpi, comment.
-        jpeg: quantisation and subsampling of a JPEG, so that it keeps its quality.
-        chunks: the chunks of a PNG which stay valid whatever its pixels.
-    """
-
-    pixels: np.ndarray
-    mode: str
-    format: str | None = None
-    exif: bytes = b""
-    info: dict[str, Any] = field(default_factory=dict)
-    jpeg: dict[str, Any] = field(default_factory=dict)
-    chunks: tuple[tuple[bytes, bytes], ...] = ()
+    pixels: np.ndarray  # [height, width, channels], uint8 or uint16
+    mode: str  # what the channels are: L, LA, RGB, RGBA or CMYK
+    format: str | None = None  # of the file, as Pillow names it
+    exif: bytes = b""  # as it stands in the file, but upright and without thumbnails, which show what is removed
+    info: dict[str, Any] = field(default_factory=dict)  # icc_profile, xmp (cleaned in the same way), dpi, comment
+    jpeg: dict[str, Any] = field(default_factory=dict)  # quantisation and subsampling, so that it keeps its quality
+    chunks: tuple[tuple[bytes, bytes], ...] = ()  # those of a PNG which stay valid whatever its pixels
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,10 +33,6 @@ class Photo:
     def colours(self) -> int:
         """How many channels are colour; one more is transparency."""
         return len(self.mode.removesuffix("A"))
-
-    def with_pixels(self, pixels: np.ndarray) -> "Photo":
-        """The same photo with other pixels, of the same mode."""
-        return replace(self, pixels=pixels)
 
     def to_image(self) -> Image.Image:
         """A Pillow image of 8 bits a channel (grey may have 16); EXIF, ICC profile and the like stand in its `info`."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from inpaint.imaging.reading import opened
+from inpaint.photo.exif import PICTURE_IN_BASE64
 from inpaint.photo.photo import Photo
-from inpaint.photo.xmp import PICTURE_IN_BASE64
 
 TEXT_CHUNKS = {b"tEXt", b"zTXt", b"iTXt"}
 KEPT_CHUNKS = TEXT_CHUNKS | {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"tIME"}

@@ -1,8 +1,7 @@
-"""Holes of any shape, anywhere in a picture of any size, brought to the two stages and back.
+"""Holes of any shape, anywhere in a picture of any size, each in a square window of its own.
 
-As the paper removes objects (Yang et al. 2017, figure 9): each hole's bounding box, a square around it moved to the
-centre, filled, and only the hole's own pixels pasted back. What is as large as the picture is a numpy array of 8 or 16
-bits; only squares are tensors, so a large picture is never held as floats.
+As the paper removes objects (Yang et al. 2017, figure 9). What is as large as the picture is a numpy array of 8 or 16
+bits; only windows become tensors, so a large picture is never held as floats.
 """
 
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from scipy import ndimage
 
 from inpaint.content.networks import SIDE
 from inpaint.imaging.box import Box
+from inpaint.photo.photo import Mask
 from inpaint.refinement.stages import scales_of
 
 CELL = 16  # pixels: holes in the same or neighbouring cells of such a grid are one hole
@@ -24,15 +24,10 @@ CONTEXT = 16 / 7  # a window's side in sides of its hole: at 128 pixels the hole
 
 
 class Piece(NamedTuple):
-    """A hole, or a part of a long thin one.
+    """A hole, or a part of a long thin one."""
 
-    Attributes:
-        box: where, in the picture.
-        own: which pixels of the box belong to it.
-    """
-
-    box: Box
-    own: Bool[np.ndarray, "rows columns"]
+    box: Box  # where, in the picture
+    own: Bool[np.ndarray, "rows columns"]  # which pixels of the box belong to it
 
     @property
     def thin(self) -> bool:
@@ -88,7 +83,7 @@ def reflected(positions: np.ndarray, size: int) -> np.ndarray:
     return np.minimum(positions, period - positions)
 
 
-def groups(hole: Bool[np.ndarray, "height width"]) -> Iterator[Piece]:
+def groups(hole: Mask) -> Iterator[Piece]:
     """The holes of a mask, near ones (`CELL`) as one. Together they are the mask, each pixel once."""
     height, width = hole.shape
     padded = np.pad(hole, ((0, -height % CELL), (0, -width % CELL)))
@@ -108,7 +103,7 @@ def tightened(top: int, left: int, own: Bool[np.ndarray, "rows columns"]) -> Pie
     return Piece(inner.moved(left, top), own[inner.slices])
 
 
-def pieces(hole: Bool[np.ndarray, "height width"]) -> list[Piece]:
+def pieces(hole: Mask) -> list[Piece]:
     """What to fill, one after the other: the holes, large ones first; long thin ones (scratches, writing) cut up.
 
     A window is made for a hole's bounding box, and a scratch across the whole picture would have one larger than the
@@ -136,7 +131,7 @@ def thickness(own: Bool[np.ndarray, "rows columns"]) -> int:
     return int(2 * step * inside.max())
 
 
-def soften(marked: Bool[np.ndarray, "height width"], dilate: int, feather: int) -> UInt8[np.ndarray, "height width"]:
+def soften(marked: Mask, dilate: int, feather: int) -> UInt8[np.ndarray, "height width"]:
     """How much of the fill each pixel takes, from 0 (none: it is not part of the hole) to 255 (all).
 
     Everything within `dilate` pixels of what is marked is 255; over the next `feather` pixels it falls to 0.

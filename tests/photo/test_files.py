@@ -13,12 +13,11 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
 
 from inpaint.errors import UserError
 from inpaint.imaging.reading import opened
-from inpaint.photo.exif import clean_exif
+from inpaint.photo.exif import clean_exif, clean_xmp
 from inpaint.photo.files import check_keeps, check_target, read_photo, target_for, write_photo
 from inpaint.photo.masks import as_mask, mask_from_array, mask_from_boxes, mask_from_image
 from inpaint.photo.photo import Photo, blend, colours_from_rgb, rgb_from_pixels
 from inpaint.photo.png import encode_png
-from inpaint.photo.xmp import clean_xmp
 
 SIZE = (19, 23)  # height, width
 
