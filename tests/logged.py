@@ -18,7 +18,7 @@ class Logged(Inpainter):
     the ENDLESS-th to begin, whichever that is, takes minutes.
     """
 
-    def fill_photo(self, photo, marked, *, progress=None, **options):
+    def fill_photo(self, photo, marked, *, on_progress=None, **options):
         number = int(photo.pixels[0, 0, 0])
 
         def on_the_way(share):
@@ -26,11 +26,11 @@ class Logged(Inpainter):
                 os.kill(os.getpid(), signal.SIGKILL)
             if endless:
                 time.sleep(120)
-            progress(share)
+            on_progress(share)
 
         tell(f"began {os.getpid()} {number}")
         endless = str(log().count("began")) == os.environ.get(ENDLESS)
-        result = super().fill_photo(photo, marked, progress=on_the_way, **options)
+        result = super().fill_photo(photo, marked, on_progress=on_the_way, **options)
         tell(f"filled {os.getpid()} {number}")
         return result
 
