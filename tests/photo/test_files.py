@@ -296,6 +296,15 @@ def test_a_tiff_with_another_layout_keeps_what_describes_it(tmp_path):
         assert file.info["dpi"] == (300, 300)
 
 
+def test_a_tiff_with_a_palette_keeps_its_own_tags(tmp_path):
+    tags = Image.Exif()
+    tags[0x010F] = "maker"
+    image("RGB").convert("P").save(tmp_path / "p.tif", exif=tags)
+    write_photo(read_photo(tmp_path / "p.tif"), tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as opened:
+        assert opened.getexif()[0x010F] == "maker"
+
+
 def test_png_keeps_its_text_and_gamma_but_none_that_is_stale_or_a_picture(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_text("Title", "a walk")
