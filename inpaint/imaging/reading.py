@@ -87,6 +87,11 @@ def to_tensor(image: Image.Image) -> Picture:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous() / 255
 
 
+def to_image(picture: Float[Tensor, "3 height width"]) -> Image.Image:
+    """Turns a picture into an RGB Pillow image; values outside [0, 1] are clamped."""
+    return Image.fromarray((picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+
+
 def read_pixels(path: str | Path, enough: float | None = None) -> UInt8[Tensor, "3 height width"]:
     """Reads a file as upright 8-bit RGB, whatever it holds (grey, palette, CMYK, 16-bit, alpha).
 
@@ -137,6 +142,5 @@ def read_picture(path: str | Path) -> Picture:
 
 def write_picture(picture: Picture, path: str | Path) -> None:
     """Writes a picture as 8-bit RGB in the format that the suffix names; values outside [0, 1] are clamped."""
-    array = (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     with atomic(path) as beside:
-        Image.fromarray(array).save(beside, quality=95)
+        to_image(picture).save(beside, quality=95)
