@@ -24,17 +24,16 @@ SUMMARY_MEASURES = ("hole_l1", "hole_l2", "hole_psnr", "hole_ssim", "sharpness",
 
 
 def compare(folder: Path, pictures: int = 8, closeups: bool = False, worst: bool = False) -> dict[str, Any]:
-    """Compares the jobs of a sweep, at its end or at any time before.
+    """Compares the jobs of a sweep, at its end or at any time before; returns the summary.
 
     Writes into `folder`:
 
-    - `summary.json`, which is also returned: `{"name", "pictures", "reference", "rows": [{"label", "job", "stage",
-      "pictures", "measures": {name: {"mean", "low", "high"}}, "differences": {same}, "seconds"}], "shown": [id],
-      "failed": [{"job", "label", "error"}], "unfinished": [{"job", "label"}]}`. Intervals are 95 % bootstrap intervals
-      over pictures; the differences are paired, picture by picture, to the last stage of the first job;
+    - `summary.json`: `{"name", "pictures", "reference", "rows": [{"label", "job", "stage", "pictures", "measures":
+      {name: {"mean", "low", "high"}}, "differences": {same}, "seconds"}], "shown": [id], "failed": [{"job", "label",
+      "error"}], "unfinished": [{"job", "label"}]}`. Intervals are 95 % bootstrap intervals over pictures; the
+      differences are paired, picture by picture, to the last stage of the first job;
     - `summary.md`: the same as tables;
-    - `summary.png`: a row a picture, a column a job; what is the same in every job (input, truth, mostly the content
-      network's prediction) stands there once.
+    - `summary.png`: a row a picture, a column a job; what is the same in every job stands there once.
 
     Args:
         folder: of the sweep; the jobs are its subfolders with a number for a name.
@@ -199,8 +198,7 @@ def _cells(intervals: dict[str, dict[str, float | None]], sign: str = "") -> Ite
         yield mean if low == high else f"{mean} ({low or '?'} to {high or '?'})"
 
 
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _table(headings: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     """A table in Markdown."""
-    headings = list(headings)
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,7 +1,4 @@
-"""Measures by networks, LPIPS (Zhang et al. 2018) and FID (Heusel et al. 2017), whose weights are given as files.
-
-Nothing is downloaded. Both packages come with the extra `perceptual`.
-"""
+"""Measures by networks, LPIPS (Zhang et al. 2018) and FID (Heusel et al. 2017), whose weights are given as files."""
 
 import warnings
 from collections.abc import Callable, Iterator

@@ -72,8 +72,8 @@ class Results(pl.Callback):
     ) -> None:
         if not isinstance(gallery_rows, int) or gallery_rows < 1:
             raise UserError(f"callbacks.results.gallery_rows is {gallery_rows}, but must be a whole number above 0.")
-        self.folder, self.name, self.gallery_rows = ResultsFolder(Path(folder)), name, gallery_rows
-        self.settings = settings
+        self.folder, self.name = ResultsFolder(Path(folder)), name
+        self.gallery_rows, self.settings = gallery_rows, settings
         self.lpips = load_lpips(lpips_weights) if lpips_weights is not None else None
         self.inception = load_inception(fid_weights) if fid_weights is not None else None
         given = {"lpips": lpips_weights, "fid": fid_weights}

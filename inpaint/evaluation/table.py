@@ -1,12 +1,12 @@
 """Rows of measures, one a picture: their means with intervals, and these means as a table for the terminal."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
 
-from inpaint.evaluation.statistics import CONFIDENCE, Interval, bootstrap
+from inpaint.evaluation.statistics import CONFIDENCE, bootstrap
 
 Row = dict[str, Any]
 """What was measured on one picture: `{"id", "content": {"hole": {"l1", "l2", "psnr", "ssim"}, "whole": {same},
@@ -72,7 +72,8 @@ def mean_measures(name: str, rows: list[Row]) -> dict[str, Any]:
     values["seconds_per_picture"] = values.pop("seconds")
     intervals = map_leaves(bootstrap, values)
     means = map_leaves(lambda interval: interval.mean, intervals)
-    bounds = map_leaves(_bounds, intervals, values)
+    defined = map_leaves(lambda column: sum(not math.isnan(value) for value in column), values)
+    bounds = map_leaves(lambda i, count: {"low": i.low, "high": i.high, "pictures": count}, intervals, defined)
     return {"name": name, "pictures": len(rows), **means, "confidence": CONFIDENCE, "intervals": bounds}
 
 
@@ -104,7 +105,3 @@ def _cell(key: str, measures: Mapping[str, float], bounds: Mapping[str, float], 
         if (defined := bounds[f"{key}_pictures"]) < pictures:
             cell += f" of {defined}"
     return cell
-
-
-def _bounds(interval: Interval, values: Sequence[float]) -> dict[str, float]:
-    return {"low": interval.low, "high": interval.high, "pictures": sum(not math.isnan(value) for value in values)}
