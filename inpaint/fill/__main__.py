@@ -17,7 +17,6 @@ def fill(
         typer.Argument(
             metavar="PHOTO",
             help="The photo, a folder of photos, or a list: a .csv or .txt file with a line `photo,mask` for each.",
-            show_default=False,
         ),
     ],
     mask: Annotated[
@@ -47,9 +46,7 @@ def fill(
         ),
     ] = None,
     preset: Annotated[str, typer.Option(metavar="fast|default|best", help="Of the refinement.")] = "default",
-    alpha: Annotated[
-        float | None, typer.Option(min=0, help="The weight of texture. [default: the preset's]", show_default=False)
-    ] = None,
+    alpha: Annotated[float | None, typer.Option(min=0, help="The weight of texture. [default: the preset's]")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another fill.")] = 0,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:n]|mps", help="Where to compute.")] = "auto",
     max_side: Annotated[
@@ -75,7 +72,6 @@ def fill(
         typer.Option(
             metavar="auto|HOST:PORT",
             help="Of a Ray cluster. [default: RAY_ADDRESS, or else Ray is started on this machine]",
-            show_default=False,
         ),
     ] = None,
     workers: Annotated[
@@ -84,7 +80,6 @@ def fill(
             min=1,
             help="Photos at a time, with Ray; more than there are GPUs share them. "
             "[default: one for each GPU, or each core]",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -14,6 +14,7 @@ from inpaint.imaging.box import Box
 from inpaint.imaging.reading import SUFFIXES
 from inpaint.photo.files import FORMATS, check_folder, check_target, target_for, writable
 
+LISTS = (".csv", ".txt")
 Entry = dict[str, Any]  # what came of a photo, as the report says it
 Outcomes = Generator[tuple[int, Entry], None, None]  # of an engine: the number of a job that is done, what came of it
 
@@ -42,9 +43,6 @@ class Options:
     def intermediates_of(self, job: Job) -> Path | None:
         """The folder for a photo's intermediate pictures, which lie in folders of their holes in it."""
         return self.intermediates / job.below / job.photo.stem if self.intermediates else None
-
-
-LISTS = (".csv", ".txt")
 
 
 def parse_box(text: str) -> Box:
@@ -81,20 +79,16 @@ def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Opti
         jobs = folder_jobs(photo, mask, output) if photo.is_dir() else list_jobs(photo, mask, output)
         check_distinct(jobs, options)
     else:
-        jobs = [single_job(photo, mask, output)]
-        check_target(jobs[0].target, options.overwrite)
+        if mask is not None and mask.is_dir():
+            raise UserError(f"{mask} is a folder of masks, but {photo} is one photo: give the mask that belongs to it.")
+        target = target_for(photo)  # beside the photo, unless there is an output, which may be a folder
+        if output is not None:
+            target = output / target.name if output.is_dir() else output
+        check_target(target, options.overwrite)
+        jobs = [Job(photo, mask, target)]
     if options.intermediates is not None:
         check_folder(options.intermediates)
     return jobs
-
-
-def single_job(photo: Path, mask: Path | None, output: Path | None) -> Job:
-    """The job of one photo, whose result goes to a file, into a folder, or beside it."""
-    if mask is not None and mask.is_dir():
-        raise UserError(f"{mask} is a folder of masks, but {photo} is one photo: give the mask that belongs to it.")
-    if output is not None and output.is_dir():
-        output = output / target_for(photo).name
-    return Job(photo, mask, output or target_for(photo))
 
 
 def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[Job]:

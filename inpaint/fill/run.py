@@ -16,8 +16,6 @@ from inpaint.photo.masks import as_mask
 from inpaint.refinement.scale import OnProgress
 
 STAYS = "what is finished stays, and the same command goes on from there"
-ShowProgress = Callable[..., None]
-"""Shows how many photos are done (a float), and, if given, the name of the one at hand."""
 
 
 def run(
@@ -34,8 +32,7 @@ def run(
 ) -> int:
     """Runs the whole command, see `inpaint.fill.__main__.fill`; returns its exit code.
 
-    Args:
-        choices: the arguments of `Inpainter`, but for its device.
+    `choices` are the arguments of `Inpainter`, but for its device.
 
     Raises:
         UserError: something is wrong with what the command was given, or with a single photo.

@@ -39,11 +39,11 @@ def upright(photo: Photo) -> Photo:
 def clean_exif(exif: bytes) -> tuple[bytes, int | None]:
     """Makes EXIF say "upright" and blanks all thumbnails and previews in it; each other byte stays as it was.
 
-    It is changed in place, because rewriting would lose cameras' private notes, whose offsets count from the start.
+    Rewritten, it would lose cameras' private notes, whose offsets count from the start.
 
     Returns:
-        The EXIF, empty if it makes no sense, else beginning as in a JPEG, with "Exif", whether or not it did in its
-        file; and the orientation that it had, None if it says nothing of it.
+        The EXIF, beginning with "Exif" as in a JPEG, empty if it makes no sense; and the orientation that it had, None
+        if it says nothing of it.
     """
     data, orientation = bytearray(exif.removeprefix(b"Exif\0\0")), None
     if not data:
@@ -94,10 +94,9 @@ def blank_jpegs(data: bytearray) -> None:
 
 
 def clean_xmp(packet: bytes | str) -> tuple[bytes, int | None]:
-    """Takes out of XMP what would show or misdescribe the photo as it was, and says that it is upright.
+    """Takes pictures out of XMP, and what describes videos, gain maps and the like, which are not kept.
 
-    Pictures (thumbnails, originals) and what describes videos, gain maps and the like, which are not kept, are taken
-    out, and `tiff:Orientation` becomes 1. XMP without any of these comes back byte by byte.
+    `tiff:Orientation` becomes 1. XMP without any of these comes back byte by byte.
 
     Returns:
         The XMP, empty if it cannot be parsed; and the orientation that it had, 1 to 8, None if it says nothing of it.

@@ -35,7 +35,6 @@ KEEPS = {
     "BMP": {"L", "RGB", "RGBA"},
 }
 DESCRIPTIVE = {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}  # of TIFF's tags; others lay out
-
 XMP_TAG = 700  # of TIFF
 PictureLike = str | Path | Image.Image | np.ndarray | Tensor
 JPEG_ROOM = {"exif": 65533, "xmp": 65504, "comment": 65533}  # bytes
@@ -110,11 +109,7 @@ def target_for(path: Path) -> Path:
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Checks, before any work, that a photo can be written to `path`; makes nothing.
-
-    Raises:
-        UserError: the extension names no format that can be written, the file exists, or its folder cannot be written.
-    """
+    """Checks, before any work, that a photo can be written to `path`, else raises a UserError; makes nothing."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the name of a file.")
     if path.suffix.lower() not in FORMATS:

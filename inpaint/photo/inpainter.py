@@ -24,7 +24,6 @@ from inpaint.photo.windows import Piece, Window, pieces, soften
 from inpaint.precision import find_device
 from inpaint.refinement.pyramid import SMALLEST, part_of
 from inpaint.refinement.scale import OnProgress, ScaleReport
-from inpaint.refinement.settings import Settings
 from inpaint.refinement.settings import preset as load_preset
 from inpaint.refinement.stages import inpaint
 from inpaint.vgg import load_vgg
@@ -214,6 +213,10 @@ class Inpainter:
             if folder is not None:
                 write_picture(x, folder / f"{name}.png")
 
+        settings = self.settings
+        if piece.thin:  # only the finest layers: the others' patches are as large as the piece
+            finest = min(self.vgg.strides[layer] for layer in settings.layers)
+            settings = replace(settings, layers=tuple(n for n in settings.layers if self.vgg.strides[n] == finest))
         ratio = side / window.side
         # What is mirrored was needed to move the hole to the centre; but a hole at the photo's border would be there,
         # and be optimised, twice.
@@ -223,7 +226,7 @@ class Inpainter:
             mask,
             first_stage,
             self.vgg,
-            self._settings_for(piece),
+            settings,
             hole=at.scaled(ratio),
             real=real,
             on_scale=lambda number, scale, result: save(f"scale_{scale.size[1]}", result),
@@ -234,11 +237,3 @@ class Inpainter:
         save("filled", filled.refined)
         hole = Hole(piece.box, window, side, filled.content_seconds, filled.scales)
         return at.of(resize(filled.refined, (window.side, window.side))), hole
-
-    def _settings_for(self, piece: Piece) -> Settings:
-        """The preset's; for a thin piece only its finest layers: the others' patches are as large as the piece."""
-        if not piece.thin:
-            return self.settings
-        finest = min(self.vgg.strides[layer] for layer in self.settings.layers)
-        layers = tuple(name for name in self.settings.layers if self.vgg.strides[name] == finest)
-        return replace(self.settings, layers=layers)

@@ -22,7 +22,7 @@ def as_mask(
     max_pixels: int = MAX_PIXELS,
     boxes: Sequence[tuple[int, int, int, int]] = (),
 ) -> Mask:
-    """What is to be filled: what a mask marks, whatever holds it, and all boxes. All checks of it are made here.
+    """What is to be filled: what a mask marks, whatever holds it, and all boxes, after all checks.
 
     Args:
         mask: a file or Pillow image (at least half white, or, where its transparency varies, at least half opaque), an

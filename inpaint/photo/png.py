@@ -74,11 +74,7 @@ def text_is_kept(kind: bytes, data: bytes) -> bool:
 
 
 def raw_profile(text: str) -> bytes:
-    """What ImageMagick keeps in a text called "Raw profile type": a name, a length, then all bytes in hexadecimal.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """What ImageMagick keeps in a text called "Raw profile type": a name, a length, then all bytes in hexadecimal."""
     return bytes.fromhex("".join(text.split()[2:]))
 
 

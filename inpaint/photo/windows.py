@@ -43,7 +43,7 @@ class Window(NamedTuple):
 
     @classmethod
     def around(cls, box: Box) -> "Window":
-        """The square with the box in its centre, and the box within its middle half (with some of what surrounds it).
+        """The square with the box in its centre, within its middle half (with some of what surrounds it).
 
         Its side halves `scales_of(side) - 1` times to a multiple of 8, VGG's coarsest stride.
         """
@@ -106,8 +106,8 @@ def tightened(top: int, left: int, own: Bool[np.ndarray, "rows columns"]) -> Pie
 def pieces(hole: Mask) -> list[Piece]:
     """What to fill, one after the other: the holes, large ones first; long thin ones (scratches, writing) cut up.
 
-    A window is made for a hole's bounding box, and a scratch across the whole picture would have one larger than the
-    picture. Pieces are about four times as long as the hole is thick, so that a compact hole is never cut.
+    A scratch across the whole picture would have a window larger than the picture. Pieces are about four times as long
+    as the hole is thick, so that a compact hole is never cut.
     """
     found = []
     for group in groups(hole):
