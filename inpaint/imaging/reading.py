@@ -87,7 +87,7 @@ def to_tensor(image: Image.Image) -> Picture:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous() / 255
 
 
-def to_image(picture: Float[Tensor, "3 height width"]) -> Image.Image:
+def to_image(picture: Picture) -> Image.Image:
     """Turns a picture into an RGB Pillow image; values outside [0, 1] are clamped."""
     return Image.fromarray((picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
