@@ -62,7 +62,7 @@ class ProgressLines(ProgressBar):
         dataloader_idx: int = 0,
     ) -> None:
         if self._is_due():
-            total = self.total_test_batches_current_dataloader
+            total = trainer.num_test_batches[dataloader_idx]
             self._say(f"Tested: {batch_idx + 1} of {total} batches", batch_idx + 1, total, [])
 
     def _begin(self, done: int) -> None:
