@@ -40,8 +40,7 @@ class VGG(nn.Module):
     Args:
         weights: torchvision's keys `features.<n>.weight` and `.bias`, from features.0 on without a gap.
         architecture: "vgg16" or "vgg19".
-        mean: subtracted from a picture in [0, 1].
-        std: divides it then.
+        mean, std: of pictures in [0, 1]: the first is subtracted from them, the second divides them then.
 
     Raises:
         UserError: a weight is missing or has another shape than the architecture says.

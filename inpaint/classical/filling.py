@@ -89,10 +89,7 @@ def filler(method: str) -> Filler:
 def fill(picture: Picture, mask: Mask, method: str | Filler) -> Picture:
     """Fills a picture's hole at full size, in 8 bits; known pixels stay as they are, bit by bit.
 
-    Args:
-        picture: in [0, 1]; what stands in the hole is not looked at.
-        mask: 1 in the hole.
-        method: a name (see `filler`), or what `filler` returned for one.
+    The method is a name, or what `filler` returned for one. What stands in the hole is not looked at.
 
     Raises:
         UserError: as `filler`; or the mask covers the whole picture.

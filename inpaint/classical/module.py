@@ -13,11 +13,7 @@ from inpaint.imaging.pixels import composite
 class Classical(pl.LightningModule):
     """Fills every test picture at its full size, on the CPU, one after the other. There is nothing to train.
 
-    Args:
-        method: telea, ns, biharmonic or patchmatch, see `filler`.
-
-    Raises:
-        UserError: there is no such method, or its package is missing.
+    The method is telea, ns, biharmonic or patchmatch, see `filler`.
     """
 
     def __init__(self, method: str) -> None:
@@ -25,10 +21,7 @@ class Classical(pl.LightningModule):
         self.method, self.filler = method, filler(method)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """Fills one batch, and returns it as `evaluation.results.Results` takes it.
-
-        The filling stands in the refinement's place, `refined`, with the method's name as its heading.
-        """
+        """Fills one batch, as `evaluation.results.Results` takes it: in the refinement's place, under its own name."""
         picture, mask = batch["picture"], batch["mask"]
         filled, seconds = [], []
         for one, hole in zip(picture, mask, strict=True):

@@ -10,13 +10,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from inpaint.content.losses import fake_loss, hole_errors, real_loss, reconstruction
-from inpaint.content.networks import SIDE, Architecture
+from inpaint.content.networks import SIDE, Architecture, Masks, Middles, Pictures
 from inpaint.content.weights import STARTER, check_resumed, load_weights
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import composite, middle, resize, resize_masked
@@ -109,9 +108,7 @@ class ContentGAN(pl.LightningModule):
             self.mean_colour.copy_(load_weights(generator, path))
             self.weight_files["content"] = path
 
-    def forward(
-        self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
-    ) -> Float[Tensor, "batch 3 128 128"]:
+    def forward(self, picture: Pictures, mask: Masks) -> Pictures:
         """Fills the hole with the prediction. What `picture` holds there does not matter, as long as it is finite.
 
         Raises:
@@ -120,9 +117,7 @@ class ContentGAN(pl.LightningModule):
         prediction = self.predict_middle(picture, mask).float().clamp(0, 1)
         return composite(picture, F.pad(prediction, [SIDE // 4] * 4), mask)
 
-    def predict_middle(
-        self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
-    ) -> Float[Tensor, "batch 3 64 64"]:
+    def predict_middle(self, picture: Pictures, mask: Masks) -> Middles:
         """Predicts the whole middle, its known pixels as well; raises as `forward`."""
         if picture.shape[-2:] != (SIDE, SIDE) or mask.shape[-2:] != (SIDE, SIDE):
             raise UserError(
@@ -170,11 +165,7 @@ class ContentGAN(pl.LightningModule):
             self.log(f"content/{name}", value.detach(), batch_size=len(picture), prog_bar=name == "loss_rec")
 
     def discriminator_step(
-        self,
-        discriminator: nn.Module,
-        optimizer: Any,
-        truth: Float[Tensor, "batch 3 64 64"],
-        prediction: Float[Tensor, "batch 3 64 64"],
+        self, discriminator: nn.Module, optimizer: Any, truth: Middles, prediction: Middles
     ) -> dict[str, Tensor]:
         """Trains the discriminator on one batch, and returns what is logged of it."""
         real, fake = discriminator(truth), discriminator(prediction)  # apart: each has its own batch statistics

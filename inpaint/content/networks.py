@@ -35,6 +35,9 @@ VGG_FEATURES = {1: ("relu3_1", 256), 2: ("relu4_2", 512)}
 """By layer of the encoder: the layer of VGG-16 whose features are as large, and how many channels it has."""
 VGG_BATCH = 8  # pictures that go through VGG at a time: its first layers are large, and a processor's cache is not
 
+Pictures = Float[Tensor, "batch 3 128 128"]
+Masks = Float[Tensor, "batch 1 128 128"]
+Middles = Float[Tensor, "batch 3 64 64"]
 Architecture = dict[str, str | int | float | bool]
 """A network as plain data: the name of its class as `class`, and the class's arguments by their names."""
 
@@ -125,9 +128,7 @@ class ContextEncoder(nn.Module):
             self.decoder.append(nn.Sequential(upsampling(inputs + beside, outputs), *end))
         self.apply(initialise)
 
-    def forward(
-        self, picture: Float[Tensor, "batch 3 128 128"], mask: Float[Tensor, "batch 1 128 128"]
-    ) -> Float[Tensor, "batch 3 64 64"]:
+    def forward(self, picture: Pictures, mask: Masks) -> Middles:
         """The middle, in [0, 1], of a picture whose hole is filled with a constant colour.
 
         Only a residual network looks at the mask (1 in the hole). What it predicts outside the hole is the picture; in
@@ -158,7 +159,7 @@ class ContextEncoder(nn.Module):
         return {"content_vgg": self.vgg[0].weight_files["vgg"]} if self.vgg else {}
 
     @torch.no_grad()
-    def vgg_features(self, picture: Float[Tensor, "batch 3 128 128"]) -> dict[int, Float[Tensor, "batch _ _ _"]]:
+    def vgg_features(self, picture: Pictures) -> dict[int, Float[Tensor, "batch _ _ _"]]:
         """VGG's features of a picture, by the layer of the encoder that they join, in a precision that is fast."""
         vgg, names = self.vgg[0].on(picture.device), [name for name, _ in VGG_FEATURES.values()]
         parts = [vgg(part, names) for part in picture.split(VGG_BATCH)]
@@ -184,6 +185,6 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, DenseConv2d(8 * filters, 1, 4, bias=False))
         self.apply(initialise)
 
-    def forward(self, picture: Float[Tensor, "batch 3 64 64"]) -> Float[Tensor, " batch"]:
+    def forward(self, picture: Middles) -> Float[Tensor, " batch"]:
         """The logit of each picture in [0, 1]: above 0 where the discriminator takes it for real."""
         return self.layers(2 * picture - 1).flatten()

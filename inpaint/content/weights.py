@@ -49,29 +49,24 @@ def read_network(path: Path) -> StoredNetwork:
         raise UserError(f"{path} does not exist: give the path of a content network's checkpoint.")
     content = read_weights(path)
     if path.suffix.lower() == ".safetensors":
-        content = {"state_dict": content, "architecture": _metadata(path)}
+        with safe_open(path, "pt") as file:
+            record = (file.metadata() or {}).get("architecture", "null")
+        try:
+            content = {"state_dict": content, "architecture": json.loads(record)}
+        except (ValueError, RecursionError):
+            raise UserError(f"{path} cannot be read: the record of its network's architecture is no JSON.") from None
     state = content.get("state_dict") if isinstance(content, dict) else None
     state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
     tensors = {k.removeprefix("generator."): v for k, v in state.items() if str(k).startswith("generator.")}
     if not tensors or "mean_colour" not in state or state["mean_colour"].numel() != 3:
         raise UserError(f"{path} holds no content network: give a checkpoint written by model=content.")
-    record = _records(content.get("architecture")).get("generator")
-    if record is None:
+    architecture = _records(content.get("architecture")).get("generator")
+    if architecture is None:
         raise UserError(
             f"{path} does not say which network it holds, for an earlier version of this program wrote it: resume its "
             "training (ckpt_path) with its own settings for one more epoch, and give the checkpoint that this writes."
         )
-    return StoredNetwork(record, tensors, state["mean_colour"].float().reshape(3, 1, 1))
-
-
-def _metadata(path: Path) -> Any:
-    """The record in a .safetensors file, None where there is none."""
-    with safe_open(path, "pt") as file:
-        text = (file.metadata() or {}).get("architecture", "null")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise UserError(f"{path} cannot be read: the record of its network's architecture is no JSON.") from None
+    return StoredNetwork(architecture, tensors, state["mean_colour"].float().reshape(3, 1, 1))
 
 
 def _records(stored: Any) -> dict[str, Architecture]:
@@ -89,10 +84,9 @@ def save_network(network: StoredNetwork, path: Path) -> None:
 
 
 def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
-    """Builds the generator that a file holds, exactly as it was trained.
+    """Builds the generator that a file holds, exactly as it was trained, in eval mode and without gradients.
 
-    Returns:
-        The generator in float32, in eval mode and without gradients, and the colour that it wants holes in.
+    Also returns the colour that it wants holes in.
 
     Raises:
         UserError: as `read_network`; or the class is unknown, its arguments are wrong, or tensors do not fit them.
@@ -117,12 +111,9 @@ def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
 
 
 def load_weights(generator: nn.Module, path: Path) -> Float[Tensor, "3 1 1"]:
-    """Puts the weights that a file holds into a generator of the same architecture.
+    """Puts the weights that a file holds into a generator; returns the colour that it wants holes in.
 
     A perceptual generator may start from one that is not: what joins VGG's features to its own adds nothing at first.
-
-    Returns:
-        The colour that the generator wants holes in.
 
     Raises:
         UserError: as `read_network`; or the file holds another architecture: the generator is then unchanged.

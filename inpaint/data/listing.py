@@ -21,17 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def pictures_under(folder: Path, pattern: str = "*", recursive: bool = True) -> list[str]:
-    """The names of the pictures (by suffix, in any case) under a folder; none where it does not exist.
+    """The names of the pictures (by suffix, in any case) under a folder: relative to it, sorted, "/" between folders.
 
     Hidden files and folders are left out: archives made on a Mac add `._name.jpg`, which is no picture. Links are
-    followed, each folder once.
+    followed, each folder once. A folder that does not exist holds none.
 
     Args:
         pattern: which file names count, with * and ? (case matters).
         recursive: also lists the folders inside.
-
-    Returns:
-        Names relative to the folder, sorted, with "/" between folders.
 
     Raises:
         UserError: a folder may not be listed.

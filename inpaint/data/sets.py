@@ -151,9 +151,8 @@ class Sample(PictureDataModule):
 def expect(folder: Path, content: str, remedy: str) -> None:
     """Raises a UserError unless the folder exists that should hold this."""
     if not folder.is_dir():
-        raise UserError(
-            f"{content} were expected in {folder.absolute()}, which does not exist: set data.root; {remedy}."
-        )
+        where = folder.absolute()
+        raise UserError(f"{content} were expected in {where}, which does not exist: set data.root; {remedy}.")
 
 
 def choose(names: Sequence[str], count: int | None, key: str) -> list[str]:

@@ -10,10 +10,7 @@ from inpaint.errors import UserError
 
 
 class Box(NamedTuple):
-    """Columns from left to right and rows from top to bottom; right and bottom are exclusive.
-
-    The order of the sides is Pillow's and that of the command line.
-    """
+    """Columns from left to right and rows from top to bottom, the last ones exclusive; in Pillow's order."""
 
     left: int
     top: int
@@ -41,17 +38,8 @@ class Box(NamedTuple):
         return grown.intersection(Box(0, 0, width, height))
 
     def pooled(self, size: Sequence[int], by: int = 2) -> "Box":
-        """The cells that see this box in a map of that height and width, pooled by `by`.
-
-        Cells that would be cut off at the border are none.
-        """
-        height, width = size
-        return Box(
-            min(self.left // by, width),
-            min(self.top // by, height),
-            min(-(-self.right // by), width),
-            min(-(-self.bottom // by), height),
-        )
+        """The cells that see this box in a map of that height and width, pooled by `by`; no cell sticks out."""
+        return Box(self.left // by, self.top // by, -(-self.right // by), -(-self.bottom // by)).grown(0, size)
 
     def unpooled(self) -> "Box":
         """The cells that these see in the map before it was pooled by 2."""

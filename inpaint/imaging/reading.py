@@ -27,12 +27,9 @@ PILLOWS_BOUND = threading.Lock()  # held while it is lifted
 def opened(path: str | Path, max_pixels: int | None = None) -> Iterator[ImageFile.ImageFile]:
     """Opens a picture file and reads its header; its pixels are read when they are asked for.
 
-    Args:
-        max_pixels: files that declare more are refused; None: Pillow's bound, 89 million.
-
     Raises:
-        UserError: the file is missing, is no picture, is damaged or too large, also where Pillow notices inside the
-            `with`.
+        UserError: the file is missing, is no picture, is damaged (also where Pillow notices inside the `with`), or
+            declares more than `max_pixels`; None is Pillow's bound, 89 million.
     """
     with _one_sentence(path):
         with PILLOWS_BOUND:  # it holds for the whole process, and its sentences do not say what to do
@@ -111,9 +108,9 @@ def read_pixels(path: str | Path, enough: float | None = None) -> UInt8[Tensor, 
 
 
 def _read_jpeg(path: Path, enough: float | None) -> UInt8[Tensor, "3 height width"] | None:
-    """Reads a plain JPEG in two thirds of Pillow's time or less; None for any other file, and for a damaged one.
+    """Reads a JPEG that is grey or RGB and upright, in two thirds of Pillow's time or less; None for any other file.
 
-    Plain means grey or RGB, upright, and of a size that Pillow reads. Without `enough` the pixels are Pillow's.
+    Without `enough` the pixels are Pillow's.
     """
     data = path.read_bytes()
     if not data.startswith(b"\xff\xd8"):

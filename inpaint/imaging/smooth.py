@@ -30,9 +30,8 @@ def diffuse(
         return known
     shown = F.avg_pool2d(1 - mask, 2, ceil_mode=True)
     half = F.avg_pool2d(known, 2, ceil_mode=True) / shown.clamp(min=1e-6)
-    doubled = resize(
-        diffuse(half, (shown == 0).to(mask.dtype)), (picture.shape[-2], picture.shape[-1]), antialias=False
-    )
+    height, width = picture.shape[-2:]
+    doubled = resize(diffuse(half, (shown == 0).to(mask.dtype)), (height, width), antialias=False)
     share = mask / neighbours(torch.ones_like(mask))
     filled = torch.addcmul(known, mask, doubled)
     for _ in range(4):

@@ -19,9 +19,8 @@ from inpaint.refinement.settings import Settings
 class Target(NamedTuple):
     """What the matched patches want, cell by cell: equation 3 with nn(i) held fixed.
 
-    sum_i |P_i - T_i|^2 = sum_p n_p |f_p - t_p|^2 + rest, where n_p counts the queries that cover cell p, t_p is the
-    mean of what they want there, and the rest does not depend on f. All divided by the number of queries and by the
-    candidates' mean squared norm.
+    sum_i |P_i - T_i|^2 = sum_p n_p |f_p - t_p|^2 + rest, where n_p counts the queries that cover cell p, and t_p is the
+    mean of what they want there. All divided by the number of queries and by the candidates' mean squared norm.
     """
 
     weight: Float[Tensor, "1 box_rows box_columns"]  # n_p / (|queries| mean_j |P_j|^2)

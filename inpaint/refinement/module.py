@@ -21,10 +21,7 @@ class Refinement(pl.LightningModule):
     Run it with `Trainer(inference_mode=False)`: the optimisation needs gradients.
 
     Args:
-        content: stage 1, with its `generator` and its `mean_colour` (`ContentGAN`).
-        preset: what the refinement does.
-        weights: of VGG, see `load_vgg`.
-        precision: of VGG, see `VGG.on`.
+        weights, precision: of VGG, see `load_vgg` and `VGG.on`.
 
     Raises:
         UserError: VGG's weights do not reach a layer of the preset; as `load_vgg`.

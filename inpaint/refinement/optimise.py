@@ -18,13 +18,9 @@ class LBFGS:
     iteration costs one evaluation, whatever comes of it.
 
     Args:
-        x: where to start.
+        x: where to start; the attribute is where it is now, and `energy` what `minimise` found there.
         history: how many steps are remembered.
         first_step: the largest change of any pixel in the first step.
-
-    Attributes:
-        x: where it is.
-        energy: there, after `minimise`.
     """
 
     def __init__(self, x: Pixels, history: int = 10, first_step: float = 0.1) -> None:

@@ -32,8 +32,7 @@ def refine(
     """Refines the prediction in the hole, from the coarsest scale to the picture's own.
 
     Args:
-        picture: in [0, 1]; what stands in the hole is not looked at.
-        mask: 1 in the hole.
+        picture: what stands in the hole is not looked at.
         prediction: the first stage's result for the whole picture, at any size: x_i of the first scale. Each later
             scale's x_i is the result of the one before, upsampled.
         settings: with a number of scales.

@@ -20,6 +20,7 @@ from inpaint.vgg import VGG
 
 FEW_PAIRS = 2**24  # of queries and candidates: so few are all looked at in less time than an iteration takes
 
+Pixels = Float[Tensor, "3 hole_height hole_width"]
 Matches = Mapping[str, Int[Tensor, "rows columns"]]
 OnProgress = Callable[[float], None]
 
@@ -40,7 +41,6 @@ class Scale:
 
     Args:
         known: the picture at this scale, anything in the hole.
-        mask: 1 in the hole.
         start: what the hole is filled with at first, and x_i of the content term; its features and those of the
             known pixels around are where candidates come from.
         matches: for each layer, what each cell of the scale before, half this one, was matched to; without them every
@@ -58,7 +58,6 @@ class Scale:
         self.hole = Box.around(mask)
         self.framed = self.hole.grown(1, mask.shape[-2:])  # total variation looks one pixel beyond the hole
         self.framed_mask = self.framed.of(mask)
-        self.content_target = self.framed.of(self.start)  # x_i, where pixels are compared
 
         self.geometry = {layer: geometry(mask, vgg.strides[layer]) for layer in settings.layers if layer in vgg.strides}
         wanted = {}
@@ -77,23 +76,23 @@ class Scale:
             compared = torch.cat([whole, self.colours[layer].of(self.start)])
             self.keys[layer] = make_bank(compared, patches.candidates)
             self.banks[layer] = make_bank(self.keys[layer].features[:-3], patches.candidates)
-        if settings.content_layer is not None:
+        if settings.content_layer is None:
+            self.content_target, self.content_mask = self.framed.of(self.start), self.framed_mask  # x_i
+        else:
             box = wanted[settings.content_layer]
             self.content_mask = box.of(F.max_pool2d(mask, vgg.strides[settings.content_layer]))
-            self.content_features = box.of(self.features.whole[settings.content_layer]).float()
-            # in units of the features themselves, as texture is, so that alpha means the same for every backbone
-            self.content_unit = self.content_features.pow(2).mean()
+            self.content_target = box.of(self.features.whole[settings.content_layer]).float()
         self.targets: dict[str, Target] = {}
         self.matches = {
             layer: finer(match, self.geometry[layer].queries.shape) for layer, match in (matches or {}).items()
         }
 
     @property
-    def pixels(self) -> Float[Tensor, "3 hole_height hole_width"]:
+    def pixels(self) -> Pixels:
         """The start, in the hole's box."""
         return self.hole.of(self.start)
 
-    def picture(self, pixels: Float[Tensor, "3 hole_height hole_width"]) -> Picture:
+    def picture(self, pixels: Pixels) -> Picture:
         """The whole picture with these pixels in its hole."""
         out = self.start.clone()
         self.hole.of(out).copy_(self._in_hole(pixels))
@@ -104,7 +103,7 @@ class Scale:
         return composite(self.pixels, pixels, self.hole.within(self.framed).of(self.framed_mask))
 
     @torch.no_grad()
-    def match(self, pixels: Float[Tensor, "3 hole_height hole_width"]) -> None:
+    def match(self, pixels: Pixels) -> None:
         """Finds nn(i) for the picture as it is now (equation 4); among many, near earlier matches if there are any."""
         phi, picture = self.features(self._in_hole(pixels)), self.picture(pixels)
         for layer, patches in self.geometry.items():
@@ -120,17 +119,17 @@ class Scale:
             self.matches[layer] = torch.full_like(patches.queries, -1, dtype=torch.long)
             self.matches[layer].view(-1)[query] = candidate
 
-    def energies(self, pixels: Float[Tensor, "3 hole_height hole_width"]) -> Energies:
+    def energies(self, pixels: Pixels) -> Energies:
         """The three terms of equation 1, differentiable, with the matches of the last `match`."""
         pixels = self._in_hole(pixels)
         phi = self.features(pixels)
         framed = self.framed.of(self.start).clone()
         self.hole.within(self.framed).of(framed).copy_(pixels)
-        if self.settings.content_layer is None:
-            content = energy.content(framed, self.content_target, self.framed_mask)
-        else:
-            features = phi[self.settings.content_layer].float()
-            content = energy.content(features, self.content_features, self.content_mask) / self.content_unit
+        if (layer := self.settings.content_layer) is None:
+            content = energy.content(framed, self.content_target, self.content_mask)
+        else:  # in units of the features themselves, as texture is, so that alpha means the same for every backbone
+            content = energy.content(phi[layer].float(), self.content_target, self.content_mask)
+            content = content / self.content_target.pow(2).mean()
         return Energies(content, energy.texture(phi, self.targets), energy.total_variation(framed, self.framed_mask))
 
 

@@ -73,11 +73,7 @@ class Settings:
 
 
 def preset(name: str = "default", **changes: Any) -> Settings:
-    """The settings of a preset, with some of them changed.
-
-    Raises:
-        UserError: there is no such preset (the sentence names those that there are), or a change is out of range.
-    """
+    """The settings of a preset, with some of them changed; a UserError where there is no such preset or value."""
     return replace(Settings(**_read(name)), **changes)
 
 

@@ -53,8 +53,7 @@ def inpaint(
     """The prediction of the first stage, and the refinement of it.
 
     Args:
-        picture: in [0, 1]; what stands in the hole is not looked at.
-        mask: 1 in the hole.
+        picture: what stands in the hole is not looked at.
         first_stage: stage 1, see `predict`.
         hole: the part of the mask that is to be refined, if other holes lie beside it.
         real: the part of the picture that texture may be taken from, if the rest is made up.
