@@ -1,7 +1,4 @@
-"""The losses that the content GAN minimises, and the errors by which its predictions are measured.
-
-Pictures are in [0, 1].
-"""
+"""The losses that the content GAN minimises, and the errors of its predictions. Pictures are in [0, 1]."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -41,10 +38,7 @@ def hole_errors(
     truth: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-    """L1 and L2 in percent (the paper's Table 1) and PSNR in dB, over each picture's hole.
-
-    PSNR stops at 100 dB, which a perfect prediction gets.
-    """
+    """L1 and L2 in percent (the paper's Table 1) and PSNR in dB, at most 100, over each picture's hole."""
     difference = mask * (prediction.float() - truth.float())
     values = 3 * mask.sum((1, 2, 3))
     l1 = difference.abs().sum((1, 2, 3)) / values

@@ -31,8 +31,7 @@ from inpaint.vgg import VGG, load_vgg
 
 SIDE = 128  # of the pictures that the content network sees
 BORDER = 4  # known pixels around the middle that a smooth filling is made from
-VGG_FEATURES = {1: ("relu3_1", 256), 2: ("relu4_2", 512)}
-"""By layer of the encoder: the layer of VGG-16 whose features are as large, and how many channels it has."""
+VGG_FEATURES = {1: ("relu3_1", 256), 2: ("relu4_2", 512)}  # by layer of the encoder: VGG-16's of that size, channels
 VGG_BATCH = 8  # pictures that go through VGG at a time: its first layers are large, and a processor's cache is not
 
 Pictures = Float[Tensor, "batch 3 128 128"]

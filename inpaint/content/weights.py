@@ -27,8 +27,7 @@ from inpaint.files import atomic, read_weights
 
 log = logging.getLogger(__name__)
 STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
-GENERATORS = {"ContextEncoder": ContextEncoder}
-"""The classes that a file can name."""
+GENERATORS = {"ContextEncoder": ContextEncoder}  # the classes that a file can name
 
 
 class StoredNetwork(NamedTuple):

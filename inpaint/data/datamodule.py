@@ -60,8 +60,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         UserError: a number is no whole number, or too small.
     """
 
-    remedy: str
-    """What to do about a split without pictures, as the end of a sentence."""
+    remedy: str  # what to do about a split without pictures, as the end of a sentence
 
     def __init__(
         self,
@@ -171,10 +170,9 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     def _pictures(self, split: str) -> Pictures:
         self.setup()
         pictures = self._splits[split]
-        if not len(pictures):
-            where = pictures.root.absolute()
-            raise UserError(f"There are no pictures of the {split} split in {where}: {self.remedy}.")
-        return pictures
+        if len(pictures):
+            return pictures
+        raise UserError(f"There are no pictures of the {split} split in {pictures.root.absolute()}: {self.remedy}.")
 
     def _rank(self) -> dict[str, int]:
         """This process's rank and the number of processes, as the samplers take them."""

@@ -89,8 +89,7 @@ def _refuse(error: OSError) -> NoReturn:
 
 def picture_id(name: str) -> str:
     """A file's relative name without its suffix, with "__" between folders and "_" for what file systems refuse."""
-    stem = name[: -len(suffix)] if (suffix := os.path.splitext(name)[1]) else name
-    safe = re.sub(r"[^\w.-]", "_", stem.replace("/", "__"))
+    safe = re.sub(r"[^\w.-]", "_", os.path.splitext(name)[0].replace("/", "__"))
     # File systems take 255 bytes; a character takes up to four.
     return safe if len(safe.encode()) <= 120 else f"{safe.encode()[:100].decode(errors='ignore')}-{digest(name)[:8]}"
 

@@ -43,7 +43,7 @@ class TrainingSampler(DistributedSampler):
 class TrainingLoader(DataLoader):
     """A DataLoader over a `TrainingSampler` that a resumed training can continue in the middle of an epoch.
 
-    Lightning looks for its state. Nothing is read before the first batch is asked for: by then the epoch is known.
+    Lightning asks for its state. Nothing is read before the first batch is asked for: by then the epoch is known.
     """
 
     batches_yielded = 0  # in this epoch

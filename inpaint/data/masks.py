@@ -30,11 +30,8 @@ def hole_generator(*keys: int | str) -> torch.Generator:
 
 
 def least_margin(side: int) -> int:
-    """How many pixels a hole keeps from either end of a side: a quarter, rounded up.
-
-    A pixel that straddles the border of the middle half would, resized to 128 pixels, lie on both sides of it.
-    """
-    return -(-side // 4)
+    """How many pixels a hole keeps from either end of a side: a quarter, rounded up."""
+    return -(-side // 4)  # a pixel across the border of the middle half would, resized to 128, lie on both sides of it
 
 
 def hole_area(mask: Mask) -> Float[Tensor, "1 area_height area_width"]:

@@ -26,10 +26,8 @@ from inpaint.errors import UserError
 from inpaint.imaging.pixels import Picture, resize
 from inpaint.imaging.reading import read_pixels
 
-UNREADABLE_SHARE = 0.01
-"""More unreadable files than this share of a data set mean that something is wrong with the data set."""
-LEAST_SIDE = 8
-"""Pixels; a picture whose shorter side has fewer is no photograph, and counts as unreadable."""
+UNREADABLE_SHARE = 0.01  # of a data set: with more unreadable files something is wrong with it
+LEAST_SIDE = 8  # pixels; a picture whose shorter side has fewer is no photograph, and counts as unreadable
 
 
 class Pictures(Dataset):
@@ -40,8 +38,7 @@ class Pictures(Dataset):
     other key, and the run is about to stop.
 
     Args:
-        root: the folder that the names are relative to.
-        names: the files, with "/" between folders.
+        root, names: a folder, and the files relative to it, with "/" between folders.
         size: side of the square samples, in pixels.
         hole: draws a mask of a given size (see `inpaint.data.masks`).
         seed: of crops and holes.

@@ -20,6 +20,8 @@ from inpaint.files import atomic
 from inpaint.imaging.pixels import resize
 from inpaint.imaging.reading import read_pixels, write_picture
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
 
 def resize_one(name: str, source: Path, target: Path, side: int) -> str | None:
     """Writes a copy of a picture with `side` pixels on the shorter side; one that has no more is copied as it is.
@@ -48,6 +50,7 @@ def prepare_worker() -> None:
     torch.set_num_threads(1)
 
 
+@app.command()
 def resize_folder(
     source: Annotated[Path, typer.Argument(help="The folder, searched recursively.", show_default=False)],
     target: Annotated[Path, typer.Argument(help="The copy, with the same names.", show_default=False)],
@@ -81,11 +84,5 @@ def resize_folder(
     raise typer.Exit(1 if failures else 0)
 
 
-def main() -> None:
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command()(resize_folder)
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    app()

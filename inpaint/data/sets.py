@@ -18,11 +18,10 @@ WITHOUT = "data=sample works without it"
 class ParisStreetView(PictureDataModule):
     """Paris StreetView as distributed.
 
-    Training pictures lie anywhere under `paris_train_original/` (some copies nest the folder once more), test
-    pictures under `paris_eval/paris_eval_gt/`.
+    Training pictures lie anywhere under `root/paris_train_original/` (some copies nest the folder once more), test
+    pictures under `root/paris_eval/paris_eval_gt/`.
 
     Args:
-        root: the folder that holds the two.
         train_folder: another folder to train on, relative to `root` (or absolute): test pictures are easier to get.
         validation_pictures: training pictures held out for validation; at most a tenth of them.
     """
@@ -43,13 +42,12 @@ class ParisStreetView(PictureDataModule):
 
 
 class ImageNet(PictureDataModule):
-    """ImageNet as unpacked: `train/<wnid>/*` and `val/<wnid>/*`.
+    """ImageNet as unpacked: `root/train/<wnid>/*` and `root/val/<wnid>/*`.
 
     Validation pictures are held out from train, test pictures are chosen from val. The lists are kept in the user's
     cache folder until a class folder changes.
 
     Args:
-        root: the folder that holds train/ and val/.
         test_seed: of the choice of test pictures, which the training's seed does not change.
         validation_pictures: training pictures held out for validation; at most a tenth of them.
     """
@@ -75,7 +73,6 @@ class Folder(PictureDataModule):
     So a picture stays in its split when others come or go.
 
     Args:
-        root: the folder.
         folders: the folders of `root` to search, as paths relative to it; "." is all of it.
         pattern: which file names count, with * and ? (case matters).
         split: the parts of training, validation and test pictures, with sum 1 (else a UserError).

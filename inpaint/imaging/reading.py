@@ -18,8 +18,7 @@ from inpaint.errors import UserError
 from inpaint.files import atomic
 from inpaint.imaging.pixels import Picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
-"""How the names of the files end that count as pictures, in any case."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")  # of pictures, any case
 PILLOWS_BOUND = threading.Lock()  # held while it is lifted
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.imaging.box import Box
-from inpaint.imaging.pixels import Mask
-from inpaint.refinement.matching import Bank
+from inpaint.imaging.pixels import Mask, Picture
+from inpaint.refinement.matching import Bank, Features, Indices
 from inpaint.refinement.settings import Settings
 
 
@@ -29,7 +29,7 @@ class Target(NamedTuple):
 
 
 @torch.no_grad()
-def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], box: Box, bank: Bank) -> Target:
+def target(query: Indices, candidate: Indices, box: Box, bank: Bank) -> Target:
     """The matches as a target for the features of a box that holds every query's whole patch; all 0 without queries."""
     columns = bank.candidates.shape[1]
     height, width = box.size
@@ -49,16 +49,12 @@ def target(query: Int[Tensor, " queries"], candidate: Int[Tensor, " queries"], b
     return Target((count / unit).view(1, height, width), wanted.T.reshape(-1, height, width), spread / unit)
 
 
-def content(
-    x: Float[Tensor, "channels height width"], c: Float[Tensor, "channels height width"], mask: Mask
-) -> Float[Tensor, ""]:
-    """E_c (equation 2): the mean over the hole's pixels and channels of (x - c)^2."""
+def content(x: Features, c: Features, mask: Mask) -> Float[Tensor, ""]:
+    """E_c (equation 2): the mean over the hole's pixels and channels of (x - c)^2, of pictures or of their features."""
     return ((x - c).pow(2) * mask).sum() / (len(x) * mask.sum())
 
 
-def texture(
-    phi: Mapping[str, Float[Tensor, "channels rows columns"]], targets: Mapping[str, Target]
-) -> Float[Tensor, ""]:
+def texture(phi: Mapping[str, Features], targets: Mapping[str, Target]) -> Float[Tensor, ""]:
     """E_t (equation 3), summed over the layers, with the matches held fixed; phi in the boxes of the targets."""
     return sum(
         ((t.weight * (phi[layer].float() - t.wanted).pow(2)).sum() + t.rest for layer, t in targets.items()),
@@ -66,7 +62,7 @@ def texture(
     )
 
 
-def total_variation(x: Float[Tensor, "channels height width"], mask: Mask) -> Float[Tensor, ""]:
+def total_variation(x: Picture, mask: Mask) -> Float[Tensor, ""]:
     """Y (equation 5): squared differences of neighbouring pixels, at least one of them in the hole, over 3 |R|."""
     down, right = (x[:, 1:] - x[:, :-1]).pow(2), (x[..., 1:] - x[..., :-1]).pow(2)
     down = down * torch.maximum(mask[:, 1:], mask[:, :-1])

@@ -18,14 +18,17 @@ from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import Mask, Picture
 from inpaint.refinement.settings import Rule
 
+Features = Float[Tensor, "channels rows columns"]
+Cells = Bool[Tensor, "rows columns"]
+Indices = Int[Tensor, " queries"]  # flat ones, of a map's cells
 BLOCK_BYTES = 64 * 2**20  # a bound for each of the few score maps that matching holds at a time
 
 
 class Geometry(NamedTuple):
     """Where the patches of one layer lie; centres, as maps of the whole layer."""
 
-    queries: Bool[Tensor, "rows columns"]
-    candidates: Bool[Tensor, "rows columns"]
+    queries: Cells
+    candidates: Cells
 
     @property
     def pairs(self) -> int:
@@ -33,11 +36,7 @@ class Geometry(NamedTuple):
 
 
 def geometry(mask: Mask, stride: int) -> Geometry:
-    """The queries and candidates of a layer with that stride.
-
-    Raises:
-        UserError: there are queries but no candidates.
-    """
+    """The queries and candidates of a layer with that stride; a UserError where there are queries but no candidates."""
     cells = F.max_pool2d(mask, stride)[0] if min(mask.shape[-2:]) >= stride else mask.new_zeros(0, 0)
     rows, columns = cells.shape
     inner = torch.zeros(rows, columns, dtype=torch.bool, device=mask.device)
@@ -56,8 +55,8 @@ def geometry(mask: Mask, stride: int) -> Geometry:
 class Bank(NamedTuple):
     """The candidate patches of one layer of one picture, as the feature map that holds them."""
 
-    features: Float[Tensor, "channels rows columns"]
-    candidates: Bool[Tensor, "rows columns"]
+    features: Features
+    candidates: Cells
     squared_norms: Float[Tensor, "rows columns"]  # |P_j|^2 of the patch centred on each inner cell, elsewhere 0
 
     @property
@@ -66,7 +65,7 @@ class Bank(NamedTuple):
         return self.squared_norms[self.candidates].mean()
 
 
-def make_bank(features: Float[Tensor, "channels rows columns"], candidates: Bool[Tensor, "rows columns"]) -> Bank:
+def make_bank(features: Features, candidates: Cells) -> Bank:
     """The bank of these features (any precision; kept in float32)."""
     features = features.float()
     squares = features.pow(2).sum(0)
@@ -85,9 +84,7 @@ class Colours(NamedTuple):
     unit: Float[Tensor, ""]
 
     @classmethod
-    def beside(
-        cls, features: Float[Tensor, "channels rows columns"], picture: Picture, stride: int, weight: float
-    ) -> "Colours":
+    def beside(cls, features: Features, picture: Picture, stride: int, weight: float) -> "Colours":
         """So scaled that this picture's deviate from their mean by `weight` times its features' root mean square."""
         cells = F.avg_pool2d(picture, stride)
         centre = cells.mean((1, 2), keepdim=True)
@@ -108,13 +105,8 @@ def _shifted_sum(scores: Float[Tensor, "queries rows columns"]) -> Float[Tensor,
 
 @torch.no_grad()
 def nearest(
-    features: Float[Tensor, "channels box_rows box_columns"],
-    box: Box,
-    queries: Bool[Tensor, "rows columns"],
-    bank: Bank,
-    rule: Rule,
-    block_bytes: int = BLOCK_BYTES,
-) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"]]:
+    features: Features, box: Box, queries: Cells, bank: Bank, rule: Rule, block_bytes: int = BLOCK_BYTES
+) -> tuple[Indices, Indices]:
     """nn(i) (equation 4): for each query the nearest candidate.
 
     'l2' takes the least |P_i - P_j|^2 (the paper), 'ncc' the greatest <P_i, P_j> / |P_j| (the authors' code).
@@ -127,8 +119,7 @@ def nearest(
         block_bytes: bound for one score map.
 
     Returns:
-        Queries and their candidates, in the queries' row-major order, as flat indices of the map; a tie goes to the
-        candidate that comes first.
+        Queries, in row-major order, and their candidates; a tie goes to the candidate that comes first.
     """
     rows, columns = bank.candidates.shape
     bad = torch.tensor(-torch.inf, device=features.device)
@@ -167,21 +158,15 @@ def nearest(
 
 @torch.no_grad()
 def nearby(
-    features: Float[Tensor, "channels box_rows box_columns"],
-    box: Box,
-    query: Int[Tensor, " queries"],
-    guess: Int[Tensor, "rows columns"],
-    bank: Bank,
-    rule: Rule,
-) -> Int[Tensor, " queries"]:
+    features: Features, box: Box, query: Indices, guess: Int[Tensor, "rows columns"], bank: Bank, rule: Rule
+) -> Indices:
     """nn(i) among the candidates that earlier matches suggest: time grows with the queries, not with their square.
 
     As in PatchMatch (Barnes et al. 2009): if a neighbour of i was matched to j, then j, moved as i lies to that
     neighbour, is worth trying (nine candidates); and so are the eight around the best of them.
 
     Args:
-        features, box, bank, rule: as in `nearest`.
-        query: as flat indices of the map.
+        features, box: as in `nearest`.
         guess: for each cell of the map the candidate that it was matched to, -1 where there is none. Each query has
             at least one among itself and its eight neighbours whose move stays a candidate; else it keeps the first
             candidate of all.

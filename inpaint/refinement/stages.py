@@ -77,8 +77,7 @@ def inpaint(
     filled, reports = refine(box.of(picture), box.of(mask), box.of(content), vgg, settings, on_scale, on_progress)
     refined = content.clone()
     box.of(refined).copy_(filled)
-    if settings.smooth_colours:
-        refined = smooth_colours(refined, mask)
+    refined = smooth_colours(refined, mask) if settings.smooth_colours else refined
     return Filled(prediction, content, refined, content_seconds, reports)
 
 
