@@ -69,8 +69,8 @@ def run(
         if report is not None:
             write_report(report, inpainter, entries, time.perf_counter() - began, choices["preset"])
     except KeyboardInterrupt:
-        states = [f"{path} is{' not' * (version_of(path) == old)} written" for path, old in before.items()]
-        say(f"Interrupted: {'; '.join([STAYS] * many + states)}.")
+        states = [f"{path} is{' not' if version_of(path) == old else ''} written" for path, old in before.items()]
+        say(f"Interrupted: {'; '.join([STAYS, *states] if many else states)}.")
         return INTERRUPTED
     return code
 
