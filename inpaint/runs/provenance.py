@@ -18,6 +18,7 @@ DEPENDENCIES = (
     "pytorch-lightning",
     "hydra-core",
     "omegaconf",
+    "pyyaml",
     "wandb",
     "kornia",
     "torchmetrics",
