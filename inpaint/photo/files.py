@@ -64,16 +64,17 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
 
 def from_image(image: Image.Image, path: str | Path = "The picture") -> Photo:
     """Makes a photo of a Pillow image, as it lies (`upright` turns it); `path` is what errors call it."""
-    converted = image
     if image.mode in ("I", "F"):
         raise UserError(f"{path} has 32 bits a pixel: save it with 8 or 16.")
+    if image.mode.startswith("I;16"):
+        return with_metadata(image, path, np.asarray(image).astype(np.uint16)[..., None], "L")
+    converted = image
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
         converted = image.convert("RGBA")
-    elif not image.mode.startswith("I;16") and image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
+    elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         converted = image.convert("L" if image.mode == "1" else "RGB")
-    deep = converted.mode.startswith("I;16")
-    pixels = np.asarray(converted).astype(np.uint16) if deep else np.array(converted)
-    return with_metadata(image, path, pixels.reshape(*pixels.shape[:2], -1), "L" if deep else converted.mode)
+    pixels = np.array(converted)
+    return with_metadata(image, path, pixels.reshape(*pixels.shape[:2], -1), converted.mode)
 
 
 def with_metadata(image: Image.Image, path: str | Path, pixels: np.ndarray, mode: str) -> Photo:

@@ -80,6 +80,14 @@ def test_other_lossless_formats_come_back_bit_by_bit(tmp_path, suffix, mode):
     assert np.array_equal(back.pixels, photo.pixels)
 
 
+def test_16_bit_grey_png_with_a_clear_value_stays_16_bit(tmp_path):
+    pixels = noise(1, np.uint16)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "p.png", transparency=7)
+    with Image.open(tmp_path / "p.png") as opened:
+        assert opened.has_transparency_data
+    assert np.array_equal(read_photo(tmp_path / "p.png").pixels, pixels)
+
+
 def test_16_bit_grey_tiff_stays_16_bit(tmp_path):
     photo = Photo(noise(1, np.uint16), "L")
     write_photo(photo, tmp_path / "p.tif")
