@@ -1,4 +1,4 @@
-"""What went wrong because of what the user gave, in one sentence; and what ends a run from outside."""
+"""A user's mistake, told in one sentence, and an interruption from outside, as exceptions with their exit codes."""
 
 INTERRUPTED = 130  # the exit code that shells report for Ctrl-C
 

@@ -1,4 +1,4 @@
-"""The part that all data sets share: from files of three splits to batches of pictures with holes."""
+"""The LightningDataModule of all data sets: from the files of three splits to batches of pictures with holes."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The order in which pictures are read, and the batches made of them."""
+"""Samplers and loaders: the order in which pictures are read, and the batches made of them."""
 
 import math
 import signal

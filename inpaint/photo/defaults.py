@@ -1,4 +1,4 @@
-"""What the command and `Inpainter` do unless told otherwise."""
+"""Default values of the command and of `Inpainter`: the margins of a mask, and the largest sizes that are taken."""
 
 DILATE = 8  # pixels: objects have soft edges and shadows
 FEATHER = 4  # pixels

@@ -1,4 +1,4 @@
-"""Turns a photo upright, as its EXIF or XMP says, and takes the pictures of what is being removed out of both."""
+"""Turns a photo upright, as its EXIF or XMP says, and takes thumbnails, which show what is removed, out of both."""
 
 import re
 import struct

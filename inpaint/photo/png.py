@@ -1,4 +1,4 @@
-"""Reads and writes PNG files of 16 bits, of which Pillow takes 8 bits a colour."""
+"""Reads and writes PNG files with 16 bits a channel, of which Pillow keeps only 8."""
 
 import re
 import struct

@@ -1,4 +1,4 @@
-"""phi of the part of a picture that a hole can change, at a fraction of the whole picture's cost."""
+"""Computes the features phi only where a hole can change them: exactly, at a fraction of the whole picture's cost."""
 
 from collections.abc import Mapping
 from typing import Any

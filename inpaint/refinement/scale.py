@@ -1,4 +1,4 @@
-"""One scale of the refinement: equation 1 as a function of the hole's pixels, its matches, and its minimum."""
+"""One scale of the refinement: finds matches, states equation 1 for the hole's pixels, and minimises it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Both stages for one picture: what ships, what is evaluated, and what every study measures."""
+"""Both stages for one picture in one function: what ships, what is evaluated, and what every study measures."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""The log of a run as a table, which a resumed run goes on with."""
+"""The CSV logger: a table of what a run logs, which a resumed run goes on with."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Warnings of other libraries that stand in every run and say nothing to its user."""
+"""Silences the warnings of other libraries that appear in every run and say nothing to its user."""
 
 import logging
 import warnings
@@ -7,6 +7,7 @@ KNOWN = {
     r"`isinstance\(treespec, LeafSpec\)` is deprecated": "Lightning's own use of torch",
     r"The number of training batches \(\d+\) is smaller than the logging interval": "steps are counted over all epochs",
     r"The '\w+' does not have many workers": "data.num_workers was chosen",
+    r"This DataLoader will create \d+ worker processes": "so was a number above that of the cores",
     r"Checkpoint directory .* exists and is not empty": "a training that is resumed goes on in its folder",
     r"The dirpath has changed from": "one may be resumed into another folder",
     r"You're resuming from a checkpoint that ended before the epoch ended": "TrainingLoader goes on in mid-epoch",

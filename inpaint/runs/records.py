@@ -1,4 +1,4 @@
-"""What became of a job of a sweep: `job.json` in its folder, so that the sweep can name it and not run it twice."""
+"""Keeps what became of a job of a sweep in its `job.json`, so that the sweep can name it and not run it twice."""
 
 import hashlib
 import json
