@@ -1,4 +1,4 @@
-"""A user's mistake, told in one sentence, and an interruption from outside, as exceptions with their exit codes."""
+"""Exceptions: a user's mistake, told in one sentence, and an interruption from outside; with their exit codes."""
 
 INTERRUPTED = 130  # the exit code that shells report for Ctrl-C
 

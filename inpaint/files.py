@@ -1,4 +1,4 @@
-"""Writes files whole or not at all, reads weights without running anything, and knows where the configuration lies."""
+"""Atomic writing of files, safe reading of weights, and the place of the configuration folder."""
 
 import os
 import shutil

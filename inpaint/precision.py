@@ -1,4 +1,4 @@
-"""Where networks are computed, and how precisely: bfloat16 where the hardware multiplies it, float32 elsewhere."""
+"""Chooses the device and the precision of networks: bfloat16 where the hardware multiplies it, else float32."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""phi: the features of a trained VGG, a fixed function of a picture."""
+"""A trained VGG as a feature extractor with fixed weights: phi, in the paper."""
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Measures a classical filling as the two stages are measured: a LightningModule around `filling`."""
+"""A LightningModule that evaluates a classical filling by the same test step as the two stages."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The two networks of the content GAN, as functions of pictures in [0, 1].
+"""The generator (the content network) and the discriminator of the content GAN, for pictures in [0, 1].
 
 Layer for layer those of the Context Encoder's released code (Pathak et al. 2016, train.lua). The paper (Yang
 et al. 2017, section 3.3) makes the layer in the middle an ordinary fully connected one, and every ReLU and

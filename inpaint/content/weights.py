@@ -1,4 +1,4 @@
-"""Files of a content network: its weights, and a record of which network they are of.
+"""Saves and loads files of a content network's weights, each with a record of which network they belong to.
 
 There are two kinds of them, a training's checkpoint and a .safetensors file. Either holds the tensors `generator.*` and
 `mean_colour`, and under `architecture` (in a .safetensors file as JSON in its metadata) the networks as plain data::

@@ -1,4 +1,4 @@
-"""The LightningDataModule of all data sets: from the files of three splits to batches of pictures with holes."""
+"""The base LightningDataModule of all data sets: makes batches with holes of the files of three splits."""
 
 import logging
 import os

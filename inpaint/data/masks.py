@@ -1,4 +1,4 @@
-"""Draws holes, as masks that are 1 in the hole and 0 elsewhere.
+"""Generates random holes for training and evaluation, as masks that are 1 in the hole and 0 elsewhere.
 
 Every function maps a size and a random generator to a mask, so that one seed always gives the same hole, or raises a
 UserError where an option is out of range. The content network sees pictures at 128 x 128 and predicts their middle

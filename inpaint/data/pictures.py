@@ -1,4 +1,4 @@
-"""Data sets of pictures with holes: the centre of each for evaluation, a random crop for training.
+"""PyTorch datasets of pictures with holes: centre squares for evaluation, random crops for training.
 
 Everything random is drawn from a generator made of the sample's own keys: the same seed gives the same pictures,
 crops and holes whatever the number of workers, and two ranks or epochs never share them by accident.

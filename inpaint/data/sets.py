@@ -1,4 +1,4 @@
-"""The data sets: where each one's pictures lie, and which are for training, validation and test.
+"""The data sets that are supported: where the pictures of each lie, and how they are split.
 
 Their further arguments are those of `PictureDataModule`.
 """

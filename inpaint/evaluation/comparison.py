@@ -1,4 +1,4 @@
-"""Compares the jobs of a sweep: numbers with intervals and differences, as JSON and as a page, and one picture."""
+"""Compares the jobs of a sweep, with confidence intervals, in JSON, in a page of Markdown and in a picture."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Draws validation pictures side by side after every epoch."""
+"""The Lightning callback that draws a gallery of validation pictures after every epoch."""
 
 from pathlib import Path
 from typing import Any

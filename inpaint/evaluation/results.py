@@ -1,4 +1,4 @@
-"""The Lightning callback that measures and keeps what a test run fills."""
+"""The Lightning callback that measures each filled test picture and saves it to the results folder."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Keeps the measures of an evaluation on disk as they come, so that one that was killed goes on where it was."""
+"""Saves each picture's measures during an evaluation, so that one that was interrupted can resume."""
 
 import hashlib
 import json

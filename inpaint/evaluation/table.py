@@ -1,4 +1,4 @@
-"""Rows of measures, one a picture: their means with intervals, and these means as a table for the terminal."""
+"""The table of measures, a row for each picture: its means with intervals, and how they are printed."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""`python -m inpaint.fill`: the command that removes what is marked from photos, and its options."""
+"""The options and the entry point of `python -m inpaint.fill`."""
 
 import os
 import sys

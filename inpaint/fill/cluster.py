@@ -1,4 +1,4 @@
-"""Fills an archive with Ray, which spreads the photos over the processes of this machine or of a cluster."""
+"""Fills many photos in parallel with Ray, on this machine or on a cluster."""
 
 import json
 import logging

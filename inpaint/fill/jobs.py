@@ -1,4 +1,4 @@
-"""Works out what the command is to do: which photo, with which mask, becomes which file. Makes and writes nothing."""
+"""Plans what the command does: pairs each photo with its mask and its target file, and writes nothing."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Does what the command is to do: fills one photo or many, here or with Ray, tells how it goes, writes the report."""
+"""Carries out the planned jobs, here or with Ray, and has progress and results reported."""
 
 import os
 import time

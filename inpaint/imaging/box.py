@@ -1,4 +1,4 @@
-"""A rectangle of pixels, or of the cells of a feature map: the one place that knows the order of its sides."""
+"""A rectangle in a picture or in a feature map; the order of its sides stands here alone."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Smooth fillings and smooth transitions: diffusion into a hole, a border without a seam, colours without noise."""
+"""Smooth filling by diffusion, seamless blending at a hole's border, and removal of coloured noise."""
 
 import torch
 import torch.nn.functional as F

@@ -1,1 +1,1 @@
-"""A person's photo of any size with holes of any shape: read, brought to the two stages in windows, and written."""
+"""Fills a person's photo of any size: reading it, cutting windows, both stages, writing it."""

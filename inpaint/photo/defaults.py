@@ -1,4 +1,4 @@
-"""Default values of the command and of `Inpainter`: the margins of a mask, and the largest sizes that are taken."""
+"""Default values of the command and of the `Inpainter`."""
 
 DILATE = 8  # pixels: objects have soft edges and shadows
 FEATHER = 4  # pixels

@@ -1,4 +1,4 @@
-"""Turns a photo upright, as its EXIF or XMP says, and takes thumbnails, which show what is removed, out of both."""
+"""Rotates a photo upright by its EXIF or XMP, and deletes thumbnails in them, which show what was removed."""
 
 import re
 import struct

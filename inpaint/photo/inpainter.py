@@ -1,4 +1,4 @@
-"""Both stages for one picture of any size with holes of any shape: what the command and every other front end share."""
+"""The `Inpainter`: fills holes of any shape in a photo of any size, for the command and every other front end."""
 
 import re
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Reads masks: which pixels a file, picture, array or boxes mark to be filled."""
+"""Reads a person's mask (a file, picture, array or boxes), which marks the pixels to fill."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Holes of any shape, anywhere in a picture of any size, each in a square window of its own.
+"""Cuts holes of any shape into pieces, each of which is filled in a square window of its own.
 
 As the paper removes objects (Yang et al. 2017, figure 9). What is as large as the picture is a numpy array of 8 or 16
 bits; only windows become tensors, so a large picture is never held as floats.

@@ -1,4 +1,4 @@
-"""Equation 1 whole: the three energies of the refinement, and their weighted sum.
+"""The energy of equation 1: content, texture and total variation, and their weighted sum.
 
 E(x) = E_c(x, x_i) + alpha E_t(phi(x), R^phi) + beta Y(x)
 """

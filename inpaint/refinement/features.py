@@ -1,4 +1,4 @@
-"""Computes the features phi only where a hole can change them: exactly, at a fraction of the whole picture's cost."""
+"""Computes VGG's features phi only where the hole changes them: exactly, and at a fraction of the cost."""
 
 from collections.abc import Mapping
 from typing import Any

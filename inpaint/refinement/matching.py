@@ -1,4 +1,4 @@
-"""Finds for each 3 x 3 feature patch in the hole, a query, the nearest patch outside of it, a candidate (equation 4).
+"""Finds the nearest 3 x 3 feature patch outside the hole for each one inside (equation 4).
 
 A layer of stride s sees the picture in cells of s x s pixels. R^phi, the hole in the feature map, is every cell with a
 pixel of the hole in it. Queries are the patches centred on a cell of R^phi, candidates those none of whose nine cells

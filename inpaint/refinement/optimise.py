@@ -1,4 +1,4 @@
-"""L-BFGS on the pixels of one hole."""
+"""Minimises a function of one hole's pixels by L-BFGS."""
 
 from collections.abc import Callable
 from typing import Self

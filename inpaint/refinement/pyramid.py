@@ -1,4 +1,4 @@
-"""The refinement of equation 1, scale by scale: 128, 256, 512 for a picture of 512 pixels and three scales."""
+"""Refines the hole at each scale in turn, coarse to fine: 128, 256 and 512 pixels, for example."""
 
 import math
 import time

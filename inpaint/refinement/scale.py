@@ -1,4 +1,4 @@
-"""One scale of the refinement: finds matches, states equation 1 for the hole's pixels, and minimises it."""
+"""Refines the hole at one scale: finds matches, states the energy that follows, and minimises it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

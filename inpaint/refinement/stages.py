@@ -1,4 +1,4 @@
-"""Both stages for one picture in one function: what ships, what is evaluated, and what every study measures."""
+"""Runs stage 1 and stage 2 on one picture, in one function for the command, the evaluation and the studies."""
 
 import math
 import time

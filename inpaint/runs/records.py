@@ -1,4 +1,4 @@
-"""Keeps what became of a job of a sweep in its `job.json`, so that the sweep can name it and not run it twice."""
+"""Reads and writes `job.json`, which says what became of one job of a sweep."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""One job of a sweep: what has finished is not run again, and a failure ends that job alone."""
+"""Runs one job of a sweep: not if it has finished before, and so that its failure ends no other."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""The comparison of all jobs of a sweep at its end, whatever launcher ran them."""
+"""Hydra's callback at the end of a sweep: has its jobs compared, whatever launcher ran them."""
 
 import copy
 import traceback

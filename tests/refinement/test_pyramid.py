@@ -141,7 +141,7 @@ def test_bfloat16_is_close_to_float32(vgg):
     """The final energy, measured in float32, within 1 %; the pictures 35 dB or closer."""
     picture, mask = gravel(), hole()
     grey = flat_prediction(picture, mask)
-    one_scale = preset(scales=1, rounds=3, iterations=20)
+    one_scale = preset(scales=1, rounds=2, iterations=5)
     pictures, totals = [], []
     for network in (vgg, load_vgg().on("cpu", "bfloat16")):
         filled, _ = refine_scale(Scale(network, picture, mask, grey, one_scale))
