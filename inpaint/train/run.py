@@ -37,6 +37,12 @@ def in_one_sentence() -> Iterator[None]:
         raise UserError(first_line(error)) from None
     except OSError as error:
         raise UserError(f"{error.filename or 'A file'}: {error.strerror or error}.") from None
+    except Exception as error:
+        if "ddp_find_unused_parameters_true" not in str(error):
+            raise
+        raise UserError(
+            "trainer.strategy cannot train two networks in turn: leave it out, or set ddp_find_unused_parameters_true."
+        ) from None
 
 
 @in_one_sentence()
@@ -132,6 +138,9 @@ def check_what_was_built(cfg: DictConfig, trainer: pl.Trainer, trained: pl.Light
         raise UserError(f"{type(trained).__name__} has nothing to train: set fit=false.")
     if cfg.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
         raise UserError("trainer.sync_batchnorm needs GPUs: set it to false.")
+    strategy = str(cfg.trainer.get("strategy"))
+    if any(kind in strategy for kind in ("spawn", "fork", "notebook")):  # not all of a run can be pickled or forked
+        raise UserError(f"trainer.strategy is {strategy}, but each process is started anew: leave it out.")
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ:
         raise UserError(

@@ -71,6 +71,14 @@ def test_batch_norm_can_be_made_one_over_all_processes(tmp_path: Path) -> None:
         entry.train(cfg)
 
 
+def test_a_strategy_that_cannot_train_two_networks_is_a_sentence(tmp_path: Path) -> None:
+    chosen = ["trainer.devices=2", "data.num_workers=0", "trainer.strategy=ddp", f"hydra.run.dir={tmp_path}"]
+    done = command(*TRAINING, *chosen, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "trainer.strategy cannot train two networks in turn: leave it out" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_trained_by_two_killed_and_resumed(tmp_path: Path) -> None:
     """SIGTERM to the first process alone reaches both; each goes on with random states of its own."""
     runs = {name: tmp_path / name for name in ("whole", "stopped")}

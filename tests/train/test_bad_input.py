@@ -86,6 +86,7 @@ REFINE = small(["+experiment=refine", "data=sample", "logger=csv", "data.test_si
         ("trainer.accelerator=abacus", "abacus"),
         ("trainer.accelerator=gpu", "gpu"),
         ("trainer.strategy=abacus", "abacus"),
+        ("trainer.strategy=ddp_spawn", "trainer.strategy is ddp_spawn, but"),
         ("trainer.num_nodes=0", "`num_nodes` must be a positive integer"),
         ("trainer.num_nodes=2", "nothing says where the other machines are"),
         ("trainer.profiler=abacus", "profiler"),
