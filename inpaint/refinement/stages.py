@@ -76,8 +76,7 @@ def inpaint(
     settings = replace(settings, scales=scales)
     filled, reports = refine(box.of(picture), box.of(mask), box.of(content), vgg, settings, on_scale, on_progress)
     refined = content.clone()
-    box.of(refined).copy_(filled)
-    refined = smooth_colours(refined, mask) if settings.smooth_colours else refined
+    box.of(refined).copy_(smooth_colours(filled, box.of(mask)) if settings.smooth_colours else filled)
     return Filled(prediction, content, refined, content_seconds, reports)
 
 
