@@ -57,6 +57,7 @@ def test_without_a_terminal_a_short_run_says_next_to_nothing(tmp_path: Path) -> 
 
 def test_known_warnings_are_silenced_and_others_logged(caplog: pytest.LogCaptureFixture) -> None:
     with warnings.catch_warnings():
+        logging.captureWarnings(False)  # another test may have left it on, without the function that it had put in
         silence_known_warnings()
         try:
             warnings.warn("The number of training batches (1) is smaller than the logging interval", stacklevel=1)
