@@ -19,7 +19,7 @@ from inpaint.photo.windows import Window
 from inpaint.refinement.stages import FirstStage, Picture, predict
 
 NOISE = 0.1  # standard deviation, of what another seed adds to the prediction
-SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")  # of checkpoints
+CHECKPOINTS = (".ckpt", ".pt", ".pth", ".safetensors")  # of checkpoints
 
 
 class Network:
@@ -107,4 +107,4 @@ def first_stage(
         missing = f"{path} does not exist" if path.suffix else f"There is no first stage {str(content)!r}"
         choices = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
         raise UserError(f"{missing}: choose {choices}.")
-    return Network(path, blend_border) if path.suffix.lower() in SUFFIXES else Given(path, max_pixels)
+    return Network(path, blend_border) if path.suffix.lower() in CHECKPOINTS else Given(path, max_pixels)

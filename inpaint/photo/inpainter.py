@@ -19,7 +19,7 @@ from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
 from inpaint.photo.files import PictureLike, as_photo
 from inpaint.photo.first_stage import Given, first_stage, varied
 from inpaint.photo.masks import as_mask
-from inpaint.photo.photo import Mask, Photo, blend, colours_from_rgb, rgb_from_pixels
+from inpaint.photo.photo import Marked, Photo, blend, colours_from_rgb, rgb_from_pixels
 from inpaint.photo.windows import Piece, Window, pieces, soften
 from inpaint.precision import find_device
 from inpaint.refinement.pyramid import SMALLEST, part_of
@@ -132,7 +132,7 @@ class Inpainter:
     def fill_photo(
         self,
         photo: Photo,
-        marked: Mask,
+        marked: Marked,
         *,
         dilate: int = DILATE,
         feather: int = FEATHER,
@@ -192,7 +192,7 @@ class Inpainter:
         return result, holes
 
     def _fill_piece(
-        self, photo: Photo, unknown: Mask, piece: Piece, refined: bool, on_progress: OnProgress, folder: Path | None
+        self, photo: Photo, unknown: Marked, piece: Piece, refined: bool, on_progress: OnProgress, folder: Path | None
     ) -> tuple[Float[Tensor, "3 rows columns"], Hole | None]:
         """The piece's box filled, by the first stage alone or by both stages; with what was done, if it was by both."""
         window = Window.around(piece.box)

@@ -12,7 +12,7 @@ from inpaint.errors import UserError
 from inpaint.imaging.reading import opened
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.files import PictureLike
-from inpaint.photo.photo import Mask, array_from_tensor
+from inpaint.photo.photo import Marked, array_from_tensor
 
 
 def as_mask(
@@ -21,7 +21,7 @@ def as_mask(
     invert: bool = False,
     max_pixels: int = MAX_PIXELS,
     boxes: Sequence[tuple[int, int, int, int]] = (),
-) -> Mask:
+) -> Marked:
     """What is to be filled: what a mask marks, whatever holds it, and all boxes, after all checks.
 
     Args:
@@ -49,7 +49,7 @@ def as_mask(
     return checked_mask(marked | boxed, size, f"{name} with --box") if boxes else marked
 
 
-def mask_from_image(image: Image.Image) -> Mask:
+def mask_from_image(image: Image.Image) -> Marked:
     """Marks the pixels of a Pillow image, upright, that count as white or opaque (see `as_mask`)."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
@@ -64,7 +64,7 @@ def mask_from_image(image: Image.Image) -> Mask:
     return np.asarray(image.convert("RGB").convert("L")) >= 128
 
 
-def mask_from_array(mask: Any) -> Mask:
+def mask_from_array(mask: Any) -> Marked:
     """Marks what is True, 1, a float of at least 0.5, or an integer of at least half its range in an array or tensor.
 
     Of three channels (first in a tensor, last in an array) two have to be marked.
@@ -90,7 +90,7 @@ def mask_from_array(mask: Any) -> Mask:
     return marked if marked.ndim == 2 else marked.mean(0) > 0.5
 
 
-def mask_from_boxes(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Mask:
+def mask_from_boxes(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Marked:
     """Marks all pixels of boxes: left, top, right, bottom in pixels of the upright photo, right and bottom exclusive.
 
     Raises:
@@ -109,7 +109,7 @@ def mask_from_boxes(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int,
     return marked
 
 
-def checked_mask(marked: Mask, size: tuple[int, int], name: str) -> Mask:
+def checked_mask(marked: Marked, size: tuple[int, int], name: str) -> Marked:
     """Returns the mask itself if a photo of that size can be filled with it, else raises a UserError that names it."""
     if marked.shape != size:
         raise UserError(

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-Mask = Bool[np.ndarray, "height width"]
+Marked = Bool[np.ndarray, "height width"]  # the pixels of a photo that a mask marks
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from inpaint.content.networks import SIDE
 from inpaint.imaging.box import Box
-from inpaint.photo.photo import Mask
+from inpaint.photo.photo import Marked
 from inpaint.refinement.stages import scales_of
 
 CELL = 16  # pixels: holes in the same or neighbouring cells of such a grid are one hole
@@ -83,7 +83,7 @@ def reflected(positions: np.ndarray, size: int) -> np.ndarray:
     return np.minimum(positions, period - positions)
 
 
-def groups(hole: Mask) -> Iterator[Piece]:
+def groups(hole: Marked) -> Iterator[Piece]:
     """The holes of a mask, near ones (`CELL`) as one. Together they are the mask, each pixel once."""
     height, width = hole.shape
     padded = np.pad(hole, ((0, -height % CELL), (0, -width % CELL)))
@@ -103,7 +103,7 @@ def tightened(top: int, left: int, own: Bool[np.ndarray, "rows columns"]) -> Pie
     return Piece(inner.moved(left, top), own[inner.slices])
 
 
-def pieces(hole: Mask) -> list[Piece]:
+def pieces(hole: Marked) -> list[Piece]:
     """What to fill, one after the other: the holes, large ones first; long thin ones (scratches, writing) cut up.
 
     A scratch across the whole picture would have a window larger than the picture. Pieces are about four times as long
@@ -131,7 +131,7 @@ def thickness(own: Bool[np.ndarray, "rows columns"]) -> int:
     return int(2 * step * inside.max())
 
 
-def soften(marked: Mask, dilate: int, feather: int) -> UInt8[np.ndarray, "height width"]:
+def soften(marked: Marked, dilate: int, feather: int) -> UInt8[np.ndarray, "height width"]:
     """How much of the fill each pixel takes, from 0 (none: it is not part of the hole) to 255 (all).
 
     Everything within `dilate` pixels of what is marked is 255; over the next `feather` pixels it falls to 0.
