@@ -16,7 +16,11 @@ from inpaint.runs.wandb_log import has_key
 SCALES = 3  # of the refinement's presets
 TERMS = ("content", "texture", "total_variation")
 MEASURES = {"hole_psnr": "PSNR in the hole, dB", "hole_ssim": "SSIM in the hole", "hole_l1": "L1 in the hole, %"}
-RATIOS = {"sharpness": "sharpness, hole / around it", "seam": "steps, border / surroundings"}
+RATIOS = {
+    "perceptual": "perceptual distance",
+    "sharpness": "sharpness, hole / around it",
+    "seam": "steps, border / surroundings",
+}
 LOSSES = {
     "loss_rec": "L2 with the ring's weight",
     "loss_adv": "adversarial loss",

@@ -19,7 +19,7 @@ from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import middle
 from inpaint.imaging.reading import read_picture, write_picture
 
-SUMMARY_MEASURES = ("hole_l1", "hole_l2", "hole_psnr", "hole_ssim", "sharpness", "seam")
+SUMMARY_MEASURES = ("hole_l1", "hole_l2", "hole_psnr", "hole_ssim", "perceptual", "sharpness", "seam")
 """The measures in the tables of summary.md."""
 
 

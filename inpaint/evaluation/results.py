@@ -17,11 +17,12 @@ from inpaint.errors import UserError
 from inpaint.evaluation import table
 from inpaint.evaluation.folder import ResultsFolder
 from inpaint.evaluation.metrics import measure, seam_ratio, sharpness_ratio
-from inpaint.evaluation.perceptual import frechet_distance, load_inception, load_lpips
+from inpaint.evaluation.perceptual import frechet_distance, load_inception, load_lpips, perceptual_distance
 from inpaint.evaluation.resume import MeasuredRows, evaluation_key
 from inpaint.evaluation.table import HEADINGS, STAGES, Row, flatten_keys, kinds_of, stages_of
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.runs.processes import gather
+from inpaint.vgg import load_vgg
 
 
 class Results(pl.Callback):
@@ -35,9 +36,9 @@ class Results(pl.Callback):
     - `pictures/<id>/{input,content,refined,truth}.png`, at once;
     - `metrics.csv`: one row a picture, sorted by id, each id once, however many processes took part;
     - `metrics.json`: `{"name", "pictures", "content": {"hole": {"l1", "l2", "psnr", "ssim"}, "whole": {...},
-      "sharpness", "seam"}, "refined": {same}, "seconds_per_picture", "confidence", "intervals"}`: means over the
-      pictures. A sharpness or seam that is undefined for a picture is left out of its mean; a mean that is not finite
-      (the PSNR of identical pictures) is `null`. `intervals` has, in the place of each mean, `{"low", "high",
+      "perceptual", "sharpness", "seam"}, "refined": {same}, "seconds_per_picture", "confidence", "intervals"}`: means
+      over the pictures. A sharpness or seam that is undefined for a picture is left out of its mean; a mean that is not
+      finite (the PSNR of identical pictures) is `null`. `intervals` has, in the place of each mean, `{"low", "high",
       "pictures"}`: its 95 % bootstrap interval over the pictures, and how many of them it is of;
     - `gallery.png`: the first `gallery_rows` pictures.
 
@@ -98,6 +99,9 @@ class Results(pl.Callback):
             data.finished = finished
         self.rows = [self._with_lpips(row) for row in rows]
 
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.vgg = load_vgg().on(pl_module.device, "float32")
+
     def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         if not isinstance(outputs, Mapping) or not stages_of(outputs):
             return
@@ -112,7 +116,8 @@ class Results(pl.Callback):
             for stage in stages_of(pictures):
                 sharpness, seam = (ratio(pictures[stage], masks[i]) for ratio in (sharpness_ratio, seam_ratio))
                 errors = measure(pictures[stage], pictures["truth"], masks[i])
-                row[stage] = {**errors, "sharpness": sharpness, "seam": seam}
+                perceptual = perceptual_distance(pictures[stage], pictures["truth"], masks[i], self.vgg)
+                row[stage] = {**errors, "perceptual": perceptual, "sharpness": sharpness, "seam": seam}
             row["seconds"] = float(outputs["seconds"][i])
             self.measured.append(row)
             self.rows.append(self._with_lpips(row))
@@ -132,9 +137,13 @@ class Results(pl.Callback):
             self._write(table.unique_rows(self.rows))
 
     def _finished_rows(self, data: Any) -> list[Row]:
-        """The rows of an earlier run of this evaluation whose pictures are there; all others are forgotten."""
+        """The rows of an earlier run of this evaluation whose pictures are there; all others are forgotten.
+
+        So are rows without the perceptual distance, which earlier versions did not measure.
+        """
         measured = table.unique_rows(self.measured.read()) if hasattr(data, "finished") else []
-        rows = [row for row in measured if self.folder.has_pictures(row)]
+        complete = [row for row in measured if all("perceptual" in row[stage] for stage in stages_of(row))]
+        rows = [row for row in complete if self.folder.has_pictures(row)]
         if rows:
             print(f"Going on after {len(rows)} pictures that are done, in {self.folder.path}")
         elif self.measured.files():

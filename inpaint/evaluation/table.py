@@ -10,7 +10,7 @@ from inpaint.evaluation.statistics import CONFIDENCE, bootstrap
 
 Row = dict[str, Any]
 """What was measured on one picture: `{"id", "content": {"hole": {"l1", "l2", "psnr", "ssim"}, "whole": {same},
-"sharpness", "seam"}, "refined": {same}, "seconds"}`. A stage that did not run is absent."""
+"perceptual", "sharpness", "seam"}, "refined": {same}, "seconds"}`. A stage that did not run is absent."""
 STAGES = {"content": "content", "refined": "refinement"}
 """The name of each stage in the results, and in the loggers."""
 HEADINGS = {"input": "input", "content": "content network", "refined": "refined", "truth": "truth"}
@@ -25,6 +25,7 @@ MEASURES = {
     "whole_psnr": "PSNR of the whole, dB",
     "whole_ssim": "SSIM of the whole",
     "whole_lpips": "LPIPS of the whole",
+    "perceptual": "perceptual distance",
     "sharpness": "sharpness, hole / around it",
     "seam": "steps, border / surroundings",
     "fid": "FID",

@@ -33,7 +33,7 @@ def write_job(
             if grey is not None:
                 value = psnr[picture_id] if stage == "refined" else 10.0
                 nested = {"hole": {**measures, "psnr": value}, "whole": {**measures, "psnr": value}}
-                row |= flatten_keys({stage: {**nested, "sharpness": float("nan"), "seam": 1.0}})
+                row |= flatten_keys({stage: {**nested, "perceptual": 1.0, "sharpness": float("nan"), "seam": 1.0}})
         row["seconds"] = 2.0
         lines += [",".join(row)] * (not lines) + [",".join(map(str, row.values()))]
         truth = torch.full((3, 16, 16), 0.1 * IDS.index(picture_id))
@@ -108,6 +108,22 @@ def test_closeups_show_the_middle_of_the_hole(tmp_path):
     shown = read_picture(tmp_path / "summary.png")
     closeup = shown[:, 24 + 260 :, 2 * 260 : 2 * 260 + 256]  # of the refined picture
     torch.testing.assert_close(closeup[:, :256], torch.full((3, 256, 256), 0.25), atol=0.01, rtol=0)
+
+
+def test_a_job_measured_before_the_perceptual_distance_leaves_its_cells_empty(tmp_path):
+    for number, override in enumerate(("rule=ncc", "rule=l2")):
+        write_job(tmp_path / str(number), override, dict.fromkeys(IDS, 1.0), content=None)
+    table = tmp_path / "0" / "metrics.csv"
+    lines = [line.split(",") for line in table.read_text().splitlines()]
+    at = lines[0].index("refined_perceptual")
+    table.write_text("\n".join(",".join(line[:at] + line[at + 1 :]) for line in lines) + "\n")
+    old, new = compare(tmp_path)["rows"]
+    assert "perceptual" not in old["measures"]
+    assert new["measures"]["perceptual"]["mean"] == 1
+    assert "perceptual" not in new["differences"]
+    page = (tmp_path / "summary.md").read_text()
+    assert "perceptual distance" in page
+    assert "| ncc | 1.000 | 1.000 | 1.000 | 1.000 |  |" in page
 
 
 def test_failed_and_unfinished_jobs_are_named(tmp_path):

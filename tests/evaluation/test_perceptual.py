@@ -1,4 +1,7 @@
-"""LPIPS and FID with weights made on the spot: the files' layout is the real one, their values are random."""
+"""The perceptual distance by the VGG-16 that ships; LPIPS and FID with weights made on the spot.
+
+Their files have the real layout, and random values.
+"""
 
 import math
 import sys
@@ -6,15 +9,97 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
+from kornia.filters import gaussian_blur2d
+from skimage import data
 from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.evaluation.perceptual import frechet_distance, load_inception, load_lpips
+from inpaint.evaluation.perceptual import EYE_LAYERS, frechet_distance, load_inception, load_lpips, perceptual_distance
+from inpaint.imaging.pixels import composite
+from inpaint.vgg import VGG, load_vgg
 
 
 def noise(seed: int, side: int = 64) -> Tensor:
     return torch.rand(3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def vgg() -> VGG:
+    return load_vgg()
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Tensor:
+    """192 x 192 pixels of a photograph."""
+    return torch.from_numpy(data.astronaut()[:192, 128:320].copy()).permute(2, 0, 1) / 255
+
+
+def hole(side: int = 192, low: int = 64, high: int = 128) -> Tensor:
+    mask = torch.zeros(1, side, side)
+    mask[:, low:high, low:high] = 1
+    return mask
+
+
+def test_what_equals_the_truth_is_at_no_distance(vgg: VGG, photograph: Tensor) -> None:
+    assert perceptual_distance(photograph, photograph, hole(), vgg) == 0
+    assert perceptual_distance(noise(0, 192), photograph, hole(), vgg) > 1
+
+
+def test_distance_is_the_mean_over_the_hole_of_the_features_of_the_whole_picture(vgg: VGG, photograph: Tensor) -> None:
+    """A crop with what the hole's cells see gives what all of the picture does."""
+    mask = hole(low=70, high=121)
+    filled = composite(photograph, noise(0, 192), mask)
+    expected = 0.0
+    for layer, phi in vgg(torch.stack([filled, photograph]), EYE_LAYERS).items():
+        a, b = phi / phi.norm(dim=1, keepdim=True)
+        cells = slice(70 // vgg.strides[layer], -(-121 // vgg.strides[layer]))
+        expected += float((a - b).square().sum(0)[cells, cells].mean())
+    assert perceptual_distance(filled, photograph, mask, vgg) == pytest.approx(expected, rel=1e-4)
+
+
+def test_distance_grows_with_blur_tint_and_seam(vgg: VGG, photograph: Tensor) -> None:
+    mask, tint = hole(), torch.tensor([0, -1.0, 1.0]).view(3, 1, 1)
+
+    def distances(*changed: Tensor) -> list[float]:
+        return [perceptual_distance(composite(photograph, x, mask), photograph, mask, vgg) for x in changed]
+
+    blurred = [gaussian_blur2d(photograph[None], (25, 25), (sigma, sigma))[0] for sigma in (1.0, 2.0, 4.0)]
+    tinted, brighter = ([photograph + change * x for x in (0.03, 0.06, 0.12)] for change in (tint, torch.ones(3, 1, 1)))
+    for changed in (blurred, tinted, brighter):
+        found = distances(*changed)
+        assert found == sorted(found)
+        assert found[0] > 0.001
+
+
+def test_distance_prefers_detail_in_the_wrong_place_to_none(vgg: VGG, photograph: Tensor) -> None:
+    """PSNR does not."""
+    mask = hole()
+    moved = composite(photograph, photograph.roll((0, 4), (1, 2)), mask)
+    flat = composite(photograph, F.avg_pool2d(F.pad(photograph, (8, 8, 8, 8), mode="replicate"), 17, stride=1), mask)
+    assert (moved - photograph).square().mean() > (flat - photograph).square().mean()
+    moved_by, flat_by = (perceptual_distance(x, photograph, mask, vgg) for x in (moved, flat))
+    assert moved_by < flat_by
+
+
+def test_distance_minds_neither_what_is_far_nor_what_is_written_as_the_same(vgg: VGG, photograph: Tensor) -> None:
+    mask = hole()
+    filled = composite(photograph, noise(0, 192) * 1.5 - 0.2, mask)
+    far = filled.clone()
+    far[:, :24], far[..., -24:] = 0, 1  # 40 pixels from the hole
+    found = perceptual_distance(filled, photograph, mask, vgg)
+    assert perceptual_distance(far, photograph, mask, vgg) == found
+    assert perceptual_distance(filled.clamp(0, 1), photograph, mask, vgg) == found
+
+
+def test_distance_of_a_hole_at_the_edge_of_a_picture_of_odd_sides(vgg: VGG, photograph: Tensor) -> None:
+    """No cell of the deepest layer lies wholly in the picture where the hole is."""
+    truth = photograph[:, :61, :45]
+    mask = torch.zeros_like(truth[:1])
+    mask[:, 57:, 41:] = 1
+    assert perceptual_distance(truth + 0.3 * mask, truth, mask, vgg) > 0.01
+    assert perceptual_distance(truth, truth, mask, vgg) == 0
 
 
 def test_lpips_is_the_linear_layers_sum_over_the_backbone_s_layers(alexnet: Path) -> None:

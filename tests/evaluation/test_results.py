@@ -27,7 +27,7 @@ from inpaint.runs.processes import gather
 from tests.evaluation.helpers import make_results
 
 SIDE = 48
-MEASURES = {"hole", "whole", "sharpness", "seam"}
+MEASURES = {"hole", "whole", "perceptual", "sharpness", "seam"}
 ERRORS = {"l1", "l2", "psnr", "ssim"}
 
 
@@ -128,7 +128,8 @@ def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert set(rows[0]) == {"id", "seconds"} | {
         f"{stage}_{name}"
         for stage in ("content", "refined")
-        for name in [*(f"{where}_{error}" for where in ("hole", "whole") for error in ERRORS), "sharpness", "seam"]
+        for name in [*(f"{where}_{error}" for where in ("hole", "whole") for error in ERRORS), *MEASURES]
+        if name not in ("hole", "whole")
     }
     assert list(means) == [
         "name", "pictures", "content", "refined", "seconds_per_picture", "confidence", "intervals",
@@ -145,6 +146,7 @@ def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert low < mean < high
     assert means["intervals"]["seconds_per_picture"] == {"low": 2, "high": 2, "pictures": 3}
     assert means["refined"]["hole"]["l1"] == pytest.approx(means["content"]["hole"]["l1"] / 2, rel=1e-4)
+    assert 0 < means["refined"]["perceptual"] < means["content"]["perceptual"]
 
     truth, mask = pictures(ids)[1]["picture"], pictures(ids)[1]["mask"]
     expected = measure(composite(truth, torch.full_like(truth, 0.5), mask), truth, mask)
@@ -157,6 +159,7 @@ def test_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "trial: 3 pictures, 2.0 s each" in printed
     low, high = (means["intervals"]["refined"]["hole"]["psnr"][bound] for bound in ("low", "high"))
     assert f"{means['refined']['hole']['psnr']:.3f} [{low:.1f}, {high:.1f}]" in printed
+    assert "perceptual distance" in printed
     assert max(map(len, printed.splitlines())) <= 80
 
 
@@ -269,6 +272,7 @@ def test_scalars_reach_the_loggers(tmp_path: Path) -> None:
     assert float(logged["content/hole_psnr"]) == means["content"]["hole"]["psnr"]
     assert float(logged["refinement/whole_ssim"]) == means["refined"]["whole"]["ssim"]
     assert float(logged["refinement/seam"]) == means["refined"]["seam"]
+    assert float(logged["refinement/perceptual"]) == means["refined"]["perceptual"]
     assert float(logged["seconds_per_picture"]) == 2
 
 

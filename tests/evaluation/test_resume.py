@@ -138,6 +138,22 @@ def test_goes_on_with_another_measure(
     assert "Going on after 2 pictures" in capsys.readouterr().out
 
 
+def test_rows_of_a_version_without_the_perceptual_distance_are_measured_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stopped here"):
+        trainer(tmp_path, make_results(tmp_path)).test(Fake(stop_at=1), Pairs(), verbose=False)
+    (file,) = tmp_path.glob("measured-*.jsonl")
+    key, first, second = map(json.loads, file.read_text().splitlines())
+    for stage in ("content", "refined"):
+        del second[stage]["perceptual"]
+    file.write_text("".join(json.dumps(line) + "\n" for line in (key, first, second)))
+    data = Pairs()
+    trainer(tmp_path, make_results(tmp_path)).test(Fake(), data, verbose=False)
+    assert data.finished == {first["id"]}
+    rows = table(tmp_path)
+    assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
+    assert all(float(row["refined_perceptual"]) > 0 for row in rows)
+
+
 def test_other_settings_start_anew_and_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="stopped here"):
         trainer(tmp_path, make_results(tmp_path, settings="seed 0")).test(Fake(stop_at=1), Pairs(), verbose=False)

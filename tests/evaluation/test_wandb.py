@@ -114,6 +114,7 @@ def test_offline_run_holds_config_scalars_and_pictures(tmp_path: Path, capsys: p
     logged = history_of(read)
     assert logged["content/hole_psnr"] == pytest.approx(means["content"]["hole"]["psnr"])
     assert logged["refinement/hole_psnr"] == pytest.approx(means["refined"]["hole"]["psnr"])
+    assert logged["refinement/perceptual"] == pytest.approx(means["refined"]["perceptual"])
     media = offline / "files"
     assert (media / logged["gallery"]["filenames"][0]).read_bytes() == (folder / "gallery.png").read_bytes()
     assert (media / logged["panel"]["filenames"][0]).read_bytes() == (folder / "panels/epoch_000.png").read_bytes()
