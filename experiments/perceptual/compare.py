@@ -28,7 +28,7 @@ from inpaint.vgg import VGG, load_vgg
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_2")
 DEEP = LAYERS[2:]
 BETTER = ("real_0013", "real_0018", "real_0023", "real_0025")  # Venice, forest, spoonbill, vulture: voted beats today
-WORSE = ("real_0019", "real_0029")  # stage, parrot: voting alone is worse than today
+WORSE = ("real_0019", "real_0029", "001_im")  # stage, parrot, shop: voting alone is worse than today
 
 Map = Float[Tensor, "channels rows columns"]
 Maps = dict[str, Map]
@@ -80,9 +80,10 @@ def both(ours: Map, true: Map) -> float:
 
 
 Term = Callable[[Map, Map], float]
+CHOSEN = "placed, relu3_3 and relu4_2"
 CANDIDATES: dict[str, tuple[Term, tuple[str, ...], tuple[int, ...]]] = {  # of layers, at these parts of the size
     "placed, four layers": (placed, LAYERS, (1,)),
-    "placed, relu3_3 and relu4_2": (placed, DEEP, (1,)),
+    CHOSEN: (placed, DEEP, (1,)),
     "placed, relu4_2": (placed, DEEP[1:], (1,)),
     "placed, four layers, half the size": (placed, LAYERS, (2,)),
     "placed, relu3_3 and relu4_2, half the size": (placed, DEEP, (2,)),
@@ -121,7 +122,8 @@ def variants(folder: Path, name: str, truth: Picture, mask: Mask) -> dict[str, P
     made["seam"] = today + 0.06 * mask
     made["noise"] = today + 0.06 * mask * torch.randn(today.shape, generator=generator)
     made["patch"] = today.clone()
-    y, x = (sum(side) // 2 for side in zip(Box.around(mask)[1::2], Box.around(mask)[2:0:-2], strict=True))
+    left, top, right, bottom = Box.around(mask)
+    y, x = (top + bottom) // 2, (left + right) // 2
     made["patch"][:, y - 24 : y + 24, x - 24 : x + 24] = today[:, 40:88, 40:88]
     made["truth moved"] = composite(truth, truth.roll((0, 4), (1, 2)), mask)
     made["truth blurred"] = composite(truth, blurred(truth, 3), mask)
@@ -158,6 +160,7 @@ def main() -> None:
         print(f"skipped, for {folder / 'today'} holds no *.png")
         return
     vgg, agree = load_vgg().on("cpu", "float32"), dict[tuple[str, str], list[bool]]()
+    chosen: dict[str, list[float]] = {}
     for name in track(names, "pictures"):
         truth = read_picture(folder / "truth" / name)
         different = (read_picture(folder / "today" / name) != truth).any(0, keepdim=True)
@@ -173,6 +176,7 @@ def main() -> None:
                 candidate: sum(term(ours[part][layer], true[part][layer]) for part in parts for layer in layers)
                 for candidate, (term, layers, parts) in CANDIDATES.items()
             }
+            chosen.setdefault(fill_name, []).append(values[fill_name][CHOSEN])
         for kind, better, worse in pairs(Path(name).stem):
             if better in values and worse in values:
                 for candidate, value in values[better].items():
@@ -183,6 +187,7 @@ def main() -> None:
         right = [agree[candidate, kind] for kind in kinds]
         mean = sum(sum(row) / len(row) for row in right) / len(kinds)
         print(f"| {candidate} | {' | '.join(f'{sum(row)} of {len(row)}' for row in right)} | {mean:.0%} |")
+    print(f"\nMeans of `{CHOSEN}`: {', '.join(f'{k} {sum(v) / len(v):.3f} ({len(v)})' for k, v in chosen.items())}.")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from inpaint.content.weights import STARTER
 from inpaint.errors import INTERRUPTED
 from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
+from inpaint.evaluation.perceptual import perceptual_distance
 from inpaint.files import atomic
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.photo.first_stage import Network
@@ -46,18 +47,19 @@ GROUPS: dict[str, dict[str, Settings]] = {
     },
     "scales": {"1 scale": preset(scales=1), "2 scales": preset(scales=2)},
 }
-HEADINGS = ("variant", "PSNR, dB", "against stage 1", "SSIM", "sharpness", "seam", "cast", "CPU seconds")
+HEADINGS = ("variant", "PSNR, dB", "against stage 1", "SSIM", "perceptual", "sharpness", "seam", "cast", "CPU seconds")
 
 Case = tuple[Picture, Mask]
 
 
-def measures(result: Picture, prediction: Picture, picture: Picture, mask: Mask) -> list[float]:
-    """A row's values for one result, but for the seconds."""
+def measures(result: Picture, prediction: Picture, picture: Picture, mask: Mask, eye: VGG) -> list[float]:
+    """A row's values for one result, but for the seconds; `eye` is what the perceptual distance takes."""
     errors, before = (measure(x, picture, mask)["hole"] for x in (result, prediction))
     return [
         errors["psnr"],
         errors["psnr"] - before["psnr"],
         errors["ssim"],
+        perceptual_distance(result, picture, mask, eye),
         sharpness_ratio(result, mask),
         seam_ratio(result, mask),
         colour_cast(result, picture, mask),
@@ -68,23 +70,23 @@ def run(
     settings: Settings, cases: Sequence[Case], content: FirstStage, vgg: VGG
 ) -> tuple[list[float], list[float], list[Tensor]]:
     """The values of stage 1's row and of this row, means over the cases, and what is shown of the results."""
-    alone, rows, results = [], [], []
+    alone, rows, results, eye = [], [], [], load_vgg()  # in float32, which `vgg` need not be
     for picture, mask in cases:
         began = time.process_time()
         filled = inpaint(picture, mask, content, vgg, settings)
         seconds = time.process_time() - began
-        alone.append([*measures(filled.content, filled.content, picture, mask), filled.content_seconds])
-        rows.append([*measures(filled.refined, filled.content, picture, mask), seconds])
+        alone.append([*measures(filled.content, filled.content, picture, mask, eye), filled.content_seconds])
+        rows.append([*measures(filled.refined, filled.content, picture, mask, eye), seconds])
         results.append(near_the_hole(filled.refined))
     return torch.tensor(alone).mean(0).tolist(), torch.tensor(rows).mean(0).tolist(), results
 
 
 def table(rows: dict[str, list[float]]) -> str:
     lines = ["| " + " | ".join(HEADINGS) + " |", "| --- " * len(HEADINGS) + "|"]
-    for name, (psnr, difference, ssim, sharpness, seam, cast, seconds) in rows.items():
+    for name, (psnr, difference, ssim, perceptual, sharpness, seam, cast, seconds) in rows.items():
         lines.append(
-            f"| {name} | {psnr:.2f} | {difference:+.2f} | {ssim:.3f} | {sharpness:.2f} | {seam:.2f} | {cast:.1f} "
-            f"| {seconds:.1f} |"
+            f"| {name} | {psnr:.2f} | {difference:+.2f} | {ssim:.3f} | {perceptual:.3f} | {sharpness:.2f} | {seam:.2f} "
+            f"| {cast:.1f} | {seconds:.1f} |"
         )
     return "\n".join(lines)
 
@@ -105,7 +107,7 @@ def main() -> None:
     kept = options.results / "rows.json"
     measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for name, settings in track(variants.items(), "variants"):
-        key = f"{settings} on {', '.join(path.stem for path in files)}"
+        key = f"{settings} on {', '.join(path.stem for path in files)}: {', '.join(HEADINGS)}"
         if measured.get(name, {}).get("key") != key:
             alone, values, results = run(settings, cases, content, vgg)
             for number, result in enumerate(results):
