@@ -3,7 +3,8 @@
 FOLDER holds pictures of the same names in `truth/`, `today/` (the fills that the others are compared with) and, as far
 as there are any, `content/` (stage 1 alone), `voted/` (patch voting, then the refinement) and `alone/` (patch voting
 alone); the hole is the box of what differs between `today/` and `truth/`. Of each picture pairs are made of which the
-eye says without doubt which is better; the table says how many of them each candidate orders as the eye does.
+eye says without doubt which is better; the table says how many of them each candidate orders as the eye does. Those of
+voting are shown in `pairs.jpg`.
 """
 
 import argparse
@@ -17,14 +18,17 @@ from kornia.filters import gaussian_blur2d
 from rich.progress import track
 from torch import Tensor
 
+from experiments.pictures import save_jpeg
 from inpaint.classical.filling import fill
 from inpaint.errors import UserError
+from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.metrics import measure
 from inpaint.imaging.box import Box
-from inpaint.imaging.pixels import Mask, Picture, composite, resize
-from inpaint.imaging.reading import read_picture
+from inpaint.imaging.pixels import Mask, Picture, composite, middle, resize
+from inpaint.imaging.reading import read_picture, to_image
 from inpaint.vgg import VGG, load_vgg
 
+HERE = Path(__file__).parent
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_2")
 DEEP = LAYERS[2:]
 BETTER = ("real_0013", "real_0018", "real_0023", "real_0025")  # Venice, forest, spoonbill, vulture: voted beats today
@@ -151,6 +155,17 @@ def pairs(name: str) -> Iterator[tuple[str, str, str]]:
         yield "alone", "today", "alone"
 
 
+def draw(folder: Path, names: list[str]) -> None:
+    """Writes pairs.jpg: the surroundings of the hole in the pictures whose fills by voting are part of a pair."""
+    kinds, rows = ("today", "voted", "alone", "truth"), []
+    for name in names:
+        if Path(name).stem.endswith(BETTER + WORSE) and all((folder / kind / name).exists() for kind in kinds):
+            rows.append([middle(read_picture(folder / kind / name)) for kind in kinds])
+    if rows:
+        headings = ("today", "voting, refined", "voting alone", "truth")
+        save_jpeg(to_image(gallery(rows, headings, side=120)), HERE / "pairs.jpg", most=80_000)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -159,6 +174,7 @@ def main() -> None:
     if not names:
         print(f"skipped, for {folder / 'today'} holds no *.png")
         return
+    draw(folder, names)
     vgg, agree = load_vgg().on("cpu", "float32"), dict[tuple[str, str], list[bool]]()
     chosen: dict[str, list[float]] = {}
     for name in track(names, "pictures"):

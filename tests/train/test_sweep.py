@@ -38,7 +38,7 @@ def test_the_comparison_is_a_run_in_the_group_of_the_jobs(tmp_path: Path) -> Non
     assert (file.parent / "files" / name).read_bytes() == (tmp_path / "summary.png").read_bytes()
     table = json.loads((file.parent / "files" / logged["comparison"]["path"]).read_text())
     assert table["columns"] == ["job", *SUMMARY_MEASURES]
-    assert table["data"][-1] == ["l2", 1, 1, 2, 1, None, 1]
+    assert table["data"][-1] == ["l2", 1, 1, 2, 1, 1, None, 1]
 
 
 def test_a_comparison_that_fails_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
