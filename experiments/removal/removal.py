@@ -26,6 +26,7 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from experiments.gmic import Gmic, gmic_version
 from experiments.pictures import save_jpeg
 from inpaint.classical.filling import LOADERS, Filler
 from inpaint.errors import INTERRUPTED, UserError
@@ -53,7 +54,7 @@ def ours() -> Filler:
 
 
 class Method(NamedTuple):
-    """A way to fill holes: its column's heading, and the package that has to be installed."""
+    """A way to fill holes: its column's heading, and the package or program that has to be installed."""
 
     heading: str
     package: str
@@ -66,6 +67,7 @@ METHODS = {
     "ns": Method("OpenCV Navier-Stokes", "opencv-python-headless", LOADERS["ns"]),
     "biharmonic": Method("scikit-image biharmonic", "scikit-image", LOADERS["biharmonic"]),
     "patchmatch": Method("PyPatchMatch", "PyPatchMatch", LOADERS["patchmatch"]),
+    "gmic": Method("G'MIC", "gmic", Gmic),
 }
 
 
@@ -77,6 +79,8 @@ def version(name: str) -> str | None:
             if path.suffix in (".py", ".yaml", ".safetensors"):
                 digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
         return digest.hexdigest()[:12]
+    if name == "gmic":
+        return gmic_version()
     for package in (METHODS[name].package, METHODS[name].package.removesuffix("-headless")):
         try:
             return importlib.metadata.version(package)
@@ -157,7 +161,8 @@ def measure(name: str, folder: Path, key: str) -> None:
     began = time.perf_counter()
     filled = fill(photo, mask)
     seconds = time.perf_counter() - began
-    result = {"key": key, "seconds": seconds, "memory": ((peak_memory() or 0) - imports) / 2**20}
+    memory = getattr(fill, "peak", (peak_memory() or 0) - imports)  # a program of its own says what it held itself
+    result = {"key": key, "seconds": seconds, "memory": memory / 2**20}
     with atomic(folder / f"{name}.png") as path:
         Image.fromarray(filled).save(path)
     with atomic(folder / f"{name}.json") as path:
@@ -244,7 +249,7 @@ def side_by_side(folder: Path, names: list[str]) -> Image.Image:
     ratio = TILE / max(pictures[0].size)
     width, height = (max(1, round(ratio * length)) for length in pictures[0].size)
     gap, head = 6, 24
-    across = 3 if width > height / 2 else 6
+    across = -(-len(pictures) // 2) if width > height / 2 else len(pictures)
     sheet = Image.new(
         "RGB", (across * (width + gap) - gap, -(-len(pictures) // across) * (height + head + gap) - gap), "white"
     )
@@ -295,7 +300,8 @@ def page(
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
     lines += [
         "",
-        "Seconds without imports; peak main memory above that of the imports; the hole in pixels, enlarged. "
+        "Seconds without imports, of G'MIC those of the whole command; peak main memory above that of the imports, of "
+        "G'MIC all of it; the hole in pixels, enlarged. "
         f"Ours starts from {first}. {compared}. Python {platform.python_version()}, {platform.machine()}, "
         f"cores to run on: {cores()}, OMP_NUM_THREADS: {threads}.",
     ]

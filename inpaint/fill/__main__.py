@@ -48,6 +48,9 @@ def fill(
     preset: Annotated[str, typer.Option(metavar="fast|default|best", help="Of the refinement.")] = "default",
     alpha: Annotated[float | None, typer.Option(min=0, help="The weight of texture. [default: the preset's]")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another fill.")] = 0,
+    variants: Annotated[
+        int, typer.Option(help="How many fills of each photo, of this seed and the next ones; results are numbered.")
+    ] = 1,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:n]|mps", help="Where to compute.")] = "auto",
     max_side: Annotated[
         int,
@@ -102,7 +105,7 @@ def fill(
             path and Path(os.path.expanduser(path)) for path in (mask, output, save_intermediates, report)
         )
         boxes = [parse_box(text) for text in box or ()]
-        options = Options(boxes, invert, dilate, feather, overwrite, save_intermediates)
+        options = Options(boxes, invert, dilate, feather, overwrite, save_intermediates, variants)
         choices = {
             "content": content and os.path.expanduser(content),
             "preset": preset,

@@ -20,13 +20,18 @@ Outcomes = Generator[tuple[int, Entry], None, None]  # of an engine: the number 
 
 
 class Job(NamedTuple):
-    """A photo that is to be filled."""
+    """A photo that is to be filled once."""
 
     photo: Path
     mask: Path | None  # None if boxes alone say what to remove
     target: Path  # where the result goes
     origin: str = ""  # what an error's sentence begins with: the line of the list that the job was read from
     below: Path = Path()  # the folder of the photo below the list's, where its intermediate pictures go as well
+    variant: int | None = None  # which of the photo's fills this is, from 1; None if there is one alone
+
+    def numbered(self, stem: str) -> str:
+        """The stem of a name, with the variant's number if there are several."""
+        return stem if self.variant is None else f"{stem}_{self.variant}"
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,11 @@ class Options:
     feather: int
     overwrite: bool
     intermediates: Path | None
+    variants: int = 1  # of each photo
 
     def intermediates_of(self, job: Job) -> Path | None:
         """The folder for a photo's intermediate pictures, which lie in folders of their holes in it."""
-        return self.intermediates / job.below / job.photo.stem if self.intermediates else None
+        return self.intermediates / job.below / job.numbered(job.photo.stem) if self.intermediates else None
 
 
 def parse_box(text: str) -> Box:
@@ -75,17 +81,24 @@ def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Opti
     for path in (photo, mask):
         if path is not None and not os.path.exists(path):
             raise UserError(f"{path} does not exist.")
-    if holds_many(photo):
+    many = holds_many(photo)
+    if many:
         jobs = folder_jobs(photo, mask, output) if photo.is_dir() else list_jobs(photo, mask, output)
-        check_distinct(jobs, options)
     else:
         if mask is not None and mask.is_dir():
             raise UserError(f"{mask} is a folder of masks, but {photo} is one photo: give the mask that belongs to it.")
         target = target_for(photo)  # beside the photo, unless there is an output, which may be a folder
         if output is not None:
             target = output / target.name if output.is_dir() else output
-        check_target(target, options.overwrite)
         jobs = [Job(photo, mask, target)]
+    if options.variants > 1:
+        jobs = [job._replace(variant=number) for job in jobs for number in range(1, options.variants + 1)]
+        jobs = [job._replace(target=job.target.with_stem(job.numbered(job.target.stem))) for job in jobs]
+    if many or len(jobs) > 1:
+        check_distinct(jobs, options)
+    if not many:
+        for job in jobs:
+            check_target(job.target, options.overwrite)
     if options.intermediates is not None:
         check_folder(options.intermediates)
     return jobs

@@ -37,7 +37,7 @@ def progress_bar() -> Progress:
 
 
 def outcome(entry: Entry) -> tuple[str, str]:
-    """What became of a photo: filled, skipped or failed, and a line about it."""
+    """What became of a job: filled, skipped or failed, and a line about it."""
     if "skipped" in entry:
         return "skipped", f"skipped, {entry['skipped']} exists"
     if "error" in entry:

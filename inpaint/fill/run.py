@@ -11,7 +11,7 @@ from inpaint.errors import INTERRUPTED, UserError, first_line
 from inpaint.fill.jobs import Entry, Job, Options, Outcomes, find_jobs, holds_many
 from inpaint.fill.report import check_report, duration, outcome, progress_bar, say, warning, write_report
 from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
-from inpaint.photo.inpainter import Inpainter
+from inpaint.photo.inpainter import Inpainter, check_seeds
 from inpaint.photo.masks import as_mask
 from inpaint.refinement.scale import OnProgress
 
@@ -44,13 +44,14 @@ def run(
         raise UserError("--engine ray is for many photos: give a folder or a list.")
     if engine == "local" and (address or workers):
         raise UserError("--address and --workers are of a Ray cluster: give them with --engine ray.")
+    check_seeds(choices["seed"], options.variants)
     try:
         jobs = find_jobs(photo, mask, output, options)
         if report is not None:
             check_report(report, options.overwrite or many)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read or written: {error.strerror}.") from None
-    expected = ([] if many else [jobs[0].target]) + ([] if report is None else [report])
+    expected = ([] if many else [job.target for job in jobs]) + ([] if report is None else [report])
     before = {path: version_of(path) for path in expected}
     began = time.perf_counter()
     try:
@@ -65,7 +66,7 @@ def run(
         elif many:
             code, entries = run_many(jobs, partial(one_by_one, jobs, inpainter, options), report is not None)
         else:
-            code, entries = run_single(jobs[0], inpainter, options)
+            code, entries = run_single(jobs, inpainter, options)
         if report is not None:
             write_report(report, inpainter, entries, time.perf_counter() - began, choices["preset"])
     except KeyboardInterrupt:
@@ -84,15 +85,24 @@ def version_of(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def run_single(job: Job, inpainter: Inpainter, options: Options) -> tuple[int, list[Entry]]:
-    """Fills one photo, prints the result's path on standard output; returns as `run_many`, raises as `fill_one`."""
+def run_single(jobs: list[Job], inpainter: Inpainter, options: Options) -> tuple[int, list[Entry]]:
+    """Fills one photo, once for each job, and prints the results' paths on standard output.
+
+    Returns as `run_many`, raises as `fill_one`.
+    """
+    entries: list[Entry] = []
     with progress_bar() as progress:
-        task = progress.add_task(job.photo.name, total=1.0)
-        entry = fill_one(inpainter, job, options, lambda done: progress.update(task, completed=done))
-    if text := warning(entry):
-        say(f"{job.photo.name}: {text}")
-    print(entry["output"])
-    return 0, [entry]
+        task = progress.add_task(jobs[0].photo.name, total=float(len(jobs)))
+        for job in jobs:
+            entry = fill_one(
+                inpainter, job, options, lambda share: progress.update(task, completed=len(entries) + share)
+            )
+            entries.append(entry)
+    if text := warning(entries[0]):
+        say(f"{jobs[0].photo.name}: {text}")
+    for entry in entries:
+        print(entry["output"])
+    return 0, entries
 
 
 def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool) -> tuple[int, list[Entry]]:
@@ -136,7 +146,7 @@ def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool
         finally:
             outcomes.close()  # and whatever the engine started
     say(", ".join(f"{count} {name}" for name, count in counts.items()))
-    for failure in failures:
+    for failure in dict.fromkeys(failures):  # once for all variants of a photo
         say(f"  {failure}")
     return code or (1 if failures else 0), [entries[number] for number in sorted(entries)]
 
@@ -175,8 +185,16 @@ def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgr
     check_keeps(photo, job.target)
     marked = as_mask(job.mask, photo.size, options.invert, inpainter.max_pixels, options.boxes)
     read = time.perf_counter()
-    margins, steps = {"dilate": options.dilate, "feather": options.feather}, options.intermediates_of(job)
-    filled, holes = inpainter.fill_photo(photo, marked, **margins, on_progress=progress, intermediates=steps)
+    seed = inpainter.seed + (job.variant or 1) - 1
+    filled, holes = inpainter.fill_photo(
+        photo,
+        marked,
+        dilate=options.dilate,
+        feather=options.feather,
+        seed=seed,
+        on_progress=progress,
+        intermediates=options.intermediates_of(job),
+    )
     done = time.perf_counter()
     write_photo(filled, job.target)
     end = time.perf_counter()
@@ -185,6 +203,7 @@ def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgr
         "output": str(job.target),
         "size": [photo.size[1], photo.size[0]],
         "device": str(inpainter.device),
+        "seed": seed,
         "seconds": {
             "read": read - began,
             "content": sum(hole.content_seconds for hole in holes),

@@ -1,6 +1,7 @@
 """The `Inpainter`: fills holes of any shape in a photo of any size, for the command and every other front end."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ class Hole:
         return {**vars(self), "scales": scales}
 
 
+def check_seeds(first: int, number: int) -> None:
+    """Checks that there are that many variants, whose seeds begin at `first`, else raises a UserError."""
+    if number < 1:
+        raise UserError(f"variants is {number}, but has to be at least 1.")
+    for seed in (first, first + number - 1):
+        if not 0 <= seed < 2**63:
+            raise UserError(f"seed is {seed}, but has to be at least 0 and below 2 to the power of 63.")
+
+
 class Inpainter:
     """Fills holes in any number of photos: by the first stage, then the refinement, each in a window of its own.
 
@@ -90,8 +100,7 @@ class Inpainter:
         if max_side < 128:
             raise UserError(f"max_side is {max_side}, but has to be at least 128 pixels.")
         self.settings = load_preset(preset, **({} if alpha is None else {"alpha": alpha}))
-        if not 0 <= seed < 2**63:
-            raise UserError(f"seed is {seed}, but has to be at least 0 and below 2 to the power of 63.")
+        check_seeds(seed, 1)
         self.seed, self.max_side, self.max_pixels = seed, max_side, max_pixels
         self.device = find_device(device)
         self.first_stage = first_stage(content, max_pixels, self.settings.blend_border)
@@ -125,9 +134,29 @@ class Inpainter:
         Raises:
             UserError: photo or mask cannot be read, sizes differ, the mask is empty or full, memory does not suffice.
         """
+        return next(self.variants(photo, mask, 1, invert=invert, dilate=dilate, feather=feather))
+
+    def variants(
+        self,
+        photo: PictureLike,
+        mask: PictureLike,
+        number: int,
+        *,
+        invert: bool = False,
+        dilate: int = DILATE,
+        feather: int = FEATHER,
+    ) -> Iterator[Image.Image]:
+        """As `fill`, as many fills as `number` says: the first with the own seed, each further one with the next.
+
+        Photo and mask are read at once, once for all; each fill is made when it is asked for.
+        """
+        check_seeds(self.seed, number)
         own = as_photo(photo, self.max_pixels)
         marked = as_mask(mask, own.size, invert, self.max_pixels)
-        return self.fill_photo(own, marked, dilate=dilate, feather=feather)[0].to_image()
+        return (
+            self.fill_photo(own, marked, dilate=dilate, feather=feather, seed=seed)[0].to_image()
+            for seed in range(self.seed, self.seed + number)
+        )
 
     def fill_photo(
         self,
@@ -136,18 +165,22 @@ class Inpainter:
         *,
         dilate: int = DILATE,
         feather: int = FEATHER,
+        seed: int | None = None,
         on_progress: OnProgress | None = None,
         intermediates: Path | None = None,
     ) -> tuple[Photo, list[Hole]]:
         """As `fill`, of what `as_mask` marks; with what was done for each hole.
 
         Args:
+            seed: of this fill; None is the own one.
             on_progress: called with the share of the work that is done, in [0, 1].
             intermediates: a folder for each hole's input, prediction and scales.
         """
         for name, value in (("dilate", dilate), ("feather", feather)):
             if value < 0:
                 raise UserError(f"{name} is {value}, but has to be at least 0 pixels.")
+        seed = self.seed if seed is None else seed
+        check_seeds(seed, 1)
         weights = soften(marked, dilate, feather)
         if weights.all():
             raise UserError(
@@ -155,7 +188,7 @@ class Inpainter:
                 "leaves nothing to fill from: lower them, or mark less."
             )
         try:
-            return self._fill_holes(photo, weights, on_progress, intermediates)
+            return self._fill_holes(photo, weights, seed, on_progress, intermediates)
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError | torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise UserError(
@@ -165,7 +198,7 @@ class Inpainter:
             raise
 
     def _fill_holes(
-        self, photo: Photo, weights: np.ndarray, on_progress: OnProgress | None, intermediates: Path | None
+        self, photo: Photo, weights: np.ndarray, seed: int, on_progress: OnProgress | None, intermediates: Path | None
     ) -> tuple[Photo, list[Hole]]:
         unknown = weights > 0
         # The refinement's cost is that of the box around all that is unknown in its window. Thin holes can be hundreds,
@@ -181,7 +214,7 @@ class Inpainter:
             at = piece.box.slices
             unknown[at] |= piece.own
             folder = intermediates / f"hole_{len(holes) + 1:03}" if intermediates else None
-            filled, hole = self._fill_piece(result, unknown, piece, refined, share, folder)
+            filled, hole = self._fill_piece(result, unknown, piece, refined, seed, share, folder)
             if hole is not None:
                 holes.append(hole)
             weight = weights[at] if refined else np.full_like(weights[at], 255)
@@ -192,7 +225,14 @@ class Inpainter:
         return result, holes
 
     def _fill_piece(
-        self, photo: Photo, unknown: Marked, piece: Piece, refined: bool, on_progress: OnProgress, folder: Path | None
+        self,
+        photo: Photo,
+        unknown: Marked,
+        piece: Piece,
+        refined: bool,
+        seed: int,
+        on_progress: OnProgress,
+        folder: Path | None,
     ) -> tuple[Float[Tensor, "3 rows columns"], Hole | None]:
         """The piece's box filled, by the first stage alone or by both stages; with what was done, if it was by both."""
         window = Window.around(piece.box)
@@ -202,8 +242,8 @@ class Inpainter:
             picture, mask = resize_masked(picture, mask, (self.max_side, self.max_side))
         own, at, side = self.first_stage, piece.box.within(window.box), picture.shape[-1]
         first_stage = own.part(window, photo.size) if isinstance(own, Given) else own
-        if self.seed:
-            first_stage = varied(first_stage, self.seed)
+        if seed:
+            first_stage = varied(first_stage, seed)
         if not refined:
             with torch.no_grad():
                 prediction = resize(first_stage(picture, mask), (side, side))

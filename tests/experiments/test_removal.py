@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.gmic import Gmic, gmic_version
 from experiments.removal import removal
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -190,3 +191,21 @@ def test_a_method_in_a_process_of_its_own_is_measured(tmp_path):
     assert (filled[~mask] == photo[~mask]).all()
     (tmp_path / "mask.png").unlink()
     assert "mask.png" in (removal.start("biharmonic", tmp_path, "key") or "")
+
+
+@pytest.mark.skipif(gmic_version() is None, reason="G'MIC is not installed")
+def test_gmic_fills_the_hole_and_says_what_it_held():
+    photo = np.full((60, 80, 3), (200, 120, 40), dtype=np.uint8)
+    photo[:, ::4] = 90
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[20:40, 30:50] = True
+    gmic = Gmic()
+    filled = gmic(np.where(mask[..., None], np.uint8(255), photo), mask)
+    assert np.abs(filled.astype(int) - photo)[mask].mean() < 40
+    assert np.array_equal(filled[:, :20], photo[:, :20])
+    assert gmic.peak >= 0
+
+
+def test_gmic_is_left_out_where_it_is_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert removal.version("gmic") is None

@@ -94,6 +94,14 @@ def test_a_list_of_absolute_paths_elsewhere(run, archive, tmp_path_factory):
     assert files(archive.parent / "list_filled") == ["old.png", "one, two.png"]
 
 
+def test_variants_of_a_list_keep_its_folders(run, archive):
+    archive.write_text("a/photo 0.png,masks/disc.png\nb/photo 0.png,masks/disc.png\n")
+    out = archive.parent / "out"
+    result = run(archive, "-o", out, "--variants", 2)
+    assert "4 filled, 0 skipped, 0 failed" in result.stderr
+    assert files(out) == [f"{folder}/photo 0_{number}.png" for folder in "ab" for number in (1, 2)]
+
+
 LINE = "a/photo 0.png,masks/disc.png\n"
 
 

@@ -124,6 +124,40 @@ def test_a_turned_photo_is_filled_as_it_is_seen(run, tmp_path, depth):
         assert (image.getexif()[0x0112], image.getexif()[0x010F]) == (1, "maker")
 
 
+def test_variants_of_a_photo(run, photo, mask, tmp_path):
+    report, steps = tmp_path / "report.json", tmp_path / "steps"
+    more = ("--seed", 4, "--report", report, "--save-intermediates", steps)
+    result = run(photo, "--mask", mask, "--variants", 2, *more)
+    assert result.exit_code == 0, result.output
+    made = [tmp_path / f"photo_filled_{number}.png" for number in (1, 2)]
+    assert result.stdout.split() == [str(path) for path in made]
+    assert not (tmp_path / "photo_filled.png").exists()
+    entries = json.loads(report.read_text())["photos"]
+    assert [(entry["output"], entry["seed"]) for entry in entries] == [(str(made[0]), 4), (str(made[1]), 5)]
+    assert {"photo_1/hole_001/prediction.png", "photo_2/hole_001/prediction.png"} < set(files(steps))
+    for path, seed in zip(made, (4, 5), strict=True):
+        assert run(photo, "--mask", mask, "--seed", seed, "-o", tmp_path / "one.png", "--overwrite").exit_code == 0
+        assert (tmp_path / "one.png").read_bytes() == path.read_bytes()
+    assert made[0].read_bytes() != made[1].read_bytes()
+
+
+def test_variants_replace_nothing_unasked(run, photo, mask, tmp_path, monkeypatch):
+    """Every name is looked at before any work; neither photo nor mask is replaced, whatever is asked."""
+    monkeypatch.setattr(run_module, "Inpainter", None)
+    for path, other in ((photo, "out_1.png"), (mask, "out_2.png"), (photo, "mine_2.png")):
+        shutil.copy(path, tmp_path / other)
+    for given, at, output, sentence in (
+        (photo, mask, "mine.png", "mine_2.png exists already"),
+        (tmp_path / "out_1.png", mask, "out.png", "would replace"),
+        (photo, tmp_path / "out_2.png", "out.png", "would replace"),
+    ):
+        more = ("--overwrite",) if sentence == "would replace" else ()
+        result = run(given, "--mask", at, "--variants", 2, "-o", tmp_path / output, *more)
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+    assert not (tmp_path / "mine_1.png").exists()
+
+
 def test_a_hole_without_texture_around_is_told(run, photo):
     result = run(photo, "--box", "4,4,106,86", "--dilate", 0)
     assert result.exit_code == 0
@@ -167,6 +201,28 @@ def test_a_folder_run_goes_on_where_it_stopped(run, tmp_path, mask):
 
     result = run(photos, "--mask", mask, "-o", tmp_path / "again")  # one mask for all
     assert "3 filled, 0 skipped, 0 failed" in result.output
+
+
+def test_a_folder_run_with_variants_goes_on_where_it_stopped(run, tmp_path, mask):
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "a_1.jpg"):  # whose numbers are not taken for each other's
+        Image.fromarray(picture()).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "b.png").write_text("no picture")
+    given = (tmp_path / "photos", "--mask", mask, "-o", tmp_path / "out", "--variants", 2)
+    result = run(*given, "--seed", 7)
+    assert result.exit_code == 1
+    assert "4 filled, 0 skipped, 2 failed" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith(f"  {tmp_path / 'photos' / 'b.png'}: ")
+    assert result.stderr.count("\n  ") == 1
+    assert files(tmp_path / "out") == ["a_1.png", "a_1_1.jpg", "a_1_2.jpg", "a_2.png"]
+    (tmp_path / "photos" / "b.png").unlink()
+    kept, again = (tmp_path / "out" / "a_1.png").stat().st_mtime_ns, tmp_path / "out" / "a_2.png"
+    second = again.read_bytes()
+    again.unlink()
+    result = run(*given, "--seed", 7)
+    assert "1 filled, 3 skipped, 0 failed" in result.stderr
+    assert (tmp_path / "out" / "a_1.png").stat().st_mtime_ns == kept
+    assert again.read_bytes() == second
 
 
 def test_what_lies_beside_the_photos_is_not_filled(run, tmp_path, monkeypatch):
@@ -255,6 +311,23 @@ def test_what_is_said_of_an_interruption_is_true(run, photo, mask, tmp_path, mon
         assert (Path(name).read_bytes() == b"old") == (f"{name} is not written" in result.stderr)
 
 
+def test_interrupting_keeps_finished_variants(run, photo, mask, tmp_path, monkeypatch):
+    real = Inpainter.fill_photo
+
+    def interrupted(self, *arguments, seed, **options):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return real(self, *arguments, seed=seed, **options)
+
+    monkeypatch.setattr(Inpainter, "fill_photo", interrupted)
+    monkeypatch.chdir(tmp_path)
+    result = run(photo, "--mask", mask, "-o", "out.png", "--variants", 3)
+    assert result.exit_code == 130
+    sentence = "Interrupted: out_1.png is written; out_2.png is not written; out_3.png is not written."
+    assert sentence in result.stderr
+    assert files(tmp_path) == ["mask.png", "out_1.png", "photo.png"]
+
+
 def test_a_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
     """And the mask of a photo is the first with its stem."""
     for folder, suffix in (("photos", ".jpg"), ("masks", ".png")):
@@ -330,6 +403,9 @@ BOX = ("--box", "10,10,30,30")
         (["photo.png", *BOX, "--alpha", "inf"], "alpha is inf"),
         (["photo.png", *BOX, "--seed", "-1"], "seed is -1"),
         (["photo.png", *BOX, "--seed", str(2**70)], f"seed is {2**70}"),
+        (["photo.png", *BOX, "--seed", str(2**63 - 1), "--variants", "2"], f"seed is {2**63}"),
+        (["photo.png", *BOX, "--variants", "0"], "variants is 0, but has to be at least 1"),
+        (["photos", *BOX, "--variants", "-1"], "variants is -1, but has to be at least 1"),
         (["photo.png", *BOX, "--content", "missing.ckpt"], "missing.ckpt does not exist: choose starter"),
         (["photo.png", *BOX, "--content", "tellea"], "There is no first stage 'tellea': choose starter"),
         (

@@ -134,6 +134,19 @@ def test_the_seed_decides(inpainter):
     assert np.array_equal(made[2], made[3])
 
 
+def test_variants_begin_with_the_own_seed(inpainter, monkeypatch):
+    monkeypatch.setattr(inpainter, "seed", 1)
+    first, second = inpainter.variants(picture(), disc(), 2)
+    assert np.array_equal(np.array(first), np.array(inpainter.fill(picture(), disc())))
+    inpainter.seed = 2
+    assert np.array_equal(np.array(second), np.array(inpainter.fill(picture(), disc())))
+    assert not np.array_equal(np.array(first), np.array(second))
+    with pytest.raises(UserError, match="variants is 0, but has to be at least 1"):
+        inpainter.variants(picture(), disc(), 0)
+    with pytest.raises(UserError, match="mask is empty"):  # at once, not when the first is asked for
+        inpainter.variants(picture(), disc() & False, 2)
+
+
 def test_large_windows_are_worked_on_at_max_side(inpainter):
     pixels, marked = picture(300, 320), disc(300, 320, 150, 160, 60)
     inpainter.max_side = 128
