@@ -2,10 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from inpaint.process import prepare
+
 if TYPE_CHECKING:
     from inpaint.photo.inpainter import Inpainter
 
 __all__ = ["Inpainter"]
+
+prepare()  # before anything imports torch
 
 
 def __getattr__(name: str) -> Any:
