@@ -40,7 +40,7 @@ from inpaint.vgg import VGG, load_vgg
 
 REFERENCE = Path("../shared/reference")
 EXAMPLES = Path("../shared/data/authors_examples")
-PRESETS = ("fast", "default")  # that people wait for: `pyramid`, `fill` and `peers` measure each
+PRESETS = ("instant", "default")  # that people wait for: `pyramid`, `fill` and `peers` measure each
 RUNS, SHORT = 5, 20.0  # how often what takes less than so many seconds is measured: the median is told
 SAME = preset(alpha=1.0, beta=1e-3, colour=0)  # the direct port's own weights, for the time to the same energy
 EVERY = 4  # iterations between matchings: of 1, 2, 3, 4, 5, 6, 8 and 10 the quickest to a low energy

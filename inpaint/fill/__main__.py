@@ -45,7 +45,7 @@ def fill(
             "own training, or a picture of the photo's size. [default: starter, or telea where there is none]",
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="fast|default|best", help="Of the refinement.")] = "default",
+    preset: Annotated[str, typer.Option(metavar="instant|default|best", help="Of the refinement.")] = "default",
     alpha: Annotated[float | None, typer.Option(min=0, help="The weight of texture. [default: the preset's]")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another fill.")] = 0,
     variants: Annotated[

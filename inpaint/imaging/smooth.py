@@ -1,4 +1,4 @@
-"""Smooth filling by diffusion, seamless blending at a hole's border, and removal of coloured noise."""
+"""Smooth filling by diffusion, and seamless blending at a hole's border."""
 
 import torch
 import torch.nn.functional as F
@@ -7,8 +7,6 @@ from torch import Tensor
 
 from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import Mask, Picture, composite, resize
-
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
 def neighbours(x: Float[Tensor, "*rest height width"]) -> Float[Tensor, "*rest height width"]:
@@ -45,8 +43,7 @@ def seamless(picture: Picture, filled: Picture, mask: Mask, reach: int = 4) -> P
     A correction c inside the hole makes the step between a pixel of the hole and a known neighbour as small as c's own
     steps allow, and fades inside by e every `reach` pixels: it minimises the sum of squared differences of c between
     neighbours (on a known neighbour, c is what the filled pixel lacks there) and of c^2 / reach^2. Unscreened, one
-    wrong colour at the border would tint the whole hole. Optimised pixels are noisiest at the border: the steps from
-    the outermost to those behind them, too, lose a third. Without a hole the picture comes back.
+    wrong colour at the border would tint the whole hole. Without a hole the picture comes back.
     """
     if not mask.any():
         return picture
@@ -54,10 +51,6 @@ def seamless(picture: Picture, filled: Picture, mask: Mask, reach: int = 4) -> P
     near, inside, hole = box.of(picture), box.of(filled), box.of(mask)
     known = neighbours(1 - hole)
     pull = neighbours(near * (1 - hole)) - known * inside
-    outermost = hole * (known > 0)
-    behind = hole - outermost
-    for one, other in ((outermost, behind), (behind, outermost)):
-        pull += one / 3 * (neighbours(other * inside) - neighbours(other) * inside)
     degree = neighbours(torch.ones_like(hole)) + reach**-2
     correction = torch.zeros_like(near)
     for _ in range(16 * reach):  # Jacobi: by then what is left to spread has faded
@@ -65,23 +58,3 @@ def seamless(picture: Picture, filled: Picture, mask: Mask, reach: int = 4) -> P
     out = picture.clone()
     box.of(out).copy_(composite(near, (inside + correction).clamp(0, 1), hole))
     return out
-
-
-def smooth_colours(picture: Picture, mask: Mask) -> Picture:
-    """The picture with the hole's colours, not its brightness, smoothed over a pixel or two and held within known ones.
-
-    VGG hardly minds coloured noise, photographs have none: most JPEGs keep colour at half the resolution. What a colour
-    is beyond grey is each channel minus the luma; a hole in a grey picture is grey.
-    """
-    luma = torch.tensor(LUMA).to(picture).view(3, 1, 1)
-    grey = (luma * picture).sum(0, keepdim=True)
-    colour = picture - grey
-    if mask.all():
-        return picture
-    low = torch.where(mask > 0, torch.inf, colour).amin((1, 2), keepdim=True)
-    high = torch.where(mask > 0, -torch.inf, colour).amax((1, 2), keepdim=True)
-    weights = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]).to(picture) / 16  # about a Gaussian of one pixel
-    smooth = F.pad(colour, (2, 2, 2, 2), mode="replicate")
-    for shape in ((1, 1, 1, 5), (1, 1, 5, 1)):
-        smooth = F.conv2d(smooth, weights.view(shape).expand(3, *shape[1:]), groups=3)
-    return torch.where(mask > 0, (grey + smooth.clamp(low, high)).clamp(0, 1), picture)

@@ -49,8 +49,8 @@ class Hole:
                 "size": scale.size,
                 "seconds": scale.seconds,
                 "iterations": scale.iterations,
-                "energies_before": scale.before.values(),
-                "energies_after": scale.after.values(),
+                "energies_before": scale.before and scale.before.values(),
+                "energies_after": scale.after and scale.after.values(),
             }
             for scale in self.scales
         ]
@@ -257,6 +257,8 @@ class Inpainter:
         if piece.thin:  # only the finest layers: the others' patches are as large as the piece
             finest = min(self.vgg.strides[layer] for layer in settings.layers)
             settings = replace(settings, layers=tuple(n for n in settings.layers if self.vgg.strides[n] == finest))
+            if settings.voting_scales != 0:  # what is so narrow needs no gradient
+                settings = replace(settings, voting_scales=None, iterations=0)
         ratio = side / window.side
         # What is mirrored was needed to move the hole to the centre; but a hole at the photo's border would be there,
         # and be optimised, twice.

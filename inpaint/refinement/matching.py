@@ -5,7 +5,7 @@ pixel of the hole in it. Queries are the patches centred on a cell of R^phi, can
 is in R^phi; both lie wholly inside the map.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,10 @@ from inpaint.refinement.settings import Rule
 Features = Float[Tensor, "channels rows columns"]
 Cells = Bool[Tensor, "rows columns"]
 Indices = Int[Tensor, " queries"]  # flat ones, of a map's cells
+Tries = Int[Tensor, "queries tries"]  # candidates that each query is compared with; or one row of them for all
+Cost = Callable[[Indices, Tries], Float[Tensor, "queries tries"]]
+"""What being matched costs a query, in the unit of the matching's scores, which it is taken from."""
+AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]  # a cell and its eight neighbours
 BLOCK_BYTES = 64 * 2**20  # a bound for each of the few score maps that matching holds at a time
 
 
@@ -105,7 +109,13 @@ def _shifted_sum(scores: Float[Tensor, "queries rows columns"]) -> Float[Tensor,
 
 @torch.no_grad()
 def nearest(
-    features: Features, box: Box, queries: Cells, bank: Bank, rule: Rule, block_bytes: int = BLOCK_BYTES
+    features: Features,
+    box: Box,
+    queries: Cells,
+    bank: Bank,
+    rule: Rule,
+    cost: Cost | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> tuple[Indices, Indices]:
     """nn(i) (equation 4): for each query the nearest candidate.
 
@@ -116,6 +126,7 @@ def nearest(
     Args:
         features: of the picture as it is now, in a box that holds every query's whole patch.
         box: where that box lies in the map.
+        cost: taken from the scores before they are compared.
         block_bytes: bound for one score map.
 
     Returns:
@@ -135,6 +146,7 @@ def nearest(
     width = max(3, block_bytes // (4 * rows * columns) + 2)
     empty = torch.zeros(0, dtype=torch.long, device=features.device)
     asked, found = [empty], [empty]
+    centres = torch.arange(rows * columns, device=features.device).view(rows, columns)[1:-1, 1:-1].flatten()
     inside = box.of(queries)[1:-1, 1:-1]  # no query's patch leaves the box
     for left in range(0, inside.shape[1], width - 2):
         asking = inside[:, left : left + width - 2]  # the queries of this block of columns
@@ -146,19 +158,41 @@ def nearest(
                     ready[row] = _shifted_sum(scores.view(-1, rows, columns))
             total = ready[r][:, :-2] + ready[r + 1][:, 1:-1]
             total.add_(ready[r + 2][:, 2:])
-            best = torch.addcmul(offset, total, scale, out=total).flatten(1).argmax(1)[asking[r]]
-            ready = {row: done for row, done in ready.items() if row > r}
             at = asking[r].nonzero().flatten()
             asked.append((box.top + r + 1) * columns + box.left + left + 1 + at)
-            found.append((best // (columns - 2) + 1) * columns + best % (columns - 2) + 1)
+            scores = torch.addcmul(offset, total, scale, out=total).flatten(1)[at]
+            best = (scores if cost is None else scores - cost(asked[-1], centres[None])).argmax(1)
+            ready = {row: done for row, done in ready.items() if row > r}
+            found.append(centres[best])
     query, candidate = torch.cat(asked), torch.cat(found)
     order = query.argsort()
     return query[order], candidate[order]
 
 
+def suggested(query: Indices, guess: Int[Tensor, "rows columns"]) -> Int[Tensor, "queries 9"]:
+    """What its neighbours' matches suggest to each query, itself in the middle: each match, moved as the query lies.
+
+    -1 where the neighbour has no match. What is suggested may be no candidate, but lies in the map.
+    """
+    columns = guess.shape[1]
+    y, x = query // columns, query % columns
+    padded = F.pad(guess, (1, 1, 1, 1), value=-1)
+    tries = []
+    for dy, dx in AROUND:
+        match = padded[y + 1 + dy, x + 1 + dx]
+        tries.append(torch.where(match >= 0, match - dy * columns - dx, -1))
+    return torch.stack(tries, 1)
+
+
 @torch.no_grad()
 def nearby(
-    features: Features, box: Box, query: Indices, guess: Int[Tensor, "rows columns"], bank: Bank, rule: Rule
+    features: Features,
+    box: Box,
+    query: Indices,
+    guess: Int[Tensor, "rows columns"],
+    bank: Bank,
+    rule: Rule,
+    cost: Cost | None = None,
 ) -> Indices:
     """nn(i) among the candidates that earlier matches suggest: time grows with the queries, not with their square.
 
@@ -166,7 +200,7 @@ def nearby(
     neighbour, is worth trying (nine candidates); and so are the eight around the best of them.
 
     Args:
-        features, box: as in `nearest`.
+        features, box, cost: as in `nearest`.
         guess: for each cell of the map the candidate that it was matched to, -1 where there is none. Each query has
             at least one among itself and its eight neighbours whose move stays a candidate; else it keeps the first
             candidate of all.
@@ -174,11 +208,8 @@ def nearby(
     rows, columns = bank.candidates.shape
     source = bank.features.flatten(1).T.contiguous()
     cells = features.float().flatten(1).T.contiguous()
-    y, x = query // columns, query % columns
-    local = (y - box.top) * (box.right - box.left) + x - box.left
-    padded = F.pad(guess, (1, 1, 1, 1), value=-1)
+    local = (query // columns - box.top) * (box.right - box.left) + query % columns - box.left
     first = int(bank.candidates.flatten().to(torch.uint8).argmax())
-    around = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 
     def best_of(block: slice, tried: Int[Tensor, "block tries"]) -> Int[Tensor, " block"]:
         """The best of some candidates; -1 is none."""
@@ -186,21 +217,21 @@ def nearby(
         allowed = (tried >= 0) & bank.candidates[ty.clamp(0, rows - 1), tx]
         tried = torch.where(allowed, tried, first)
         scores = features.new_zeros(tried.shape, dtype=torch.float32)
-        for dy, dx in around:
+        for dy, dx in AROUND:
             asked = cells[local[block] + dy * (box.right - box.left) + dx]
             scores += torch.linalg.vecdot(source[tried + dy * columns + dx], asked[:, None])
         norms = bank.squared_norms.flatten()[tried]
         scores = 2 * scores - norms if rule == "l2" else scores * norms.clamp(min=1e-12).rsqrt()
+        if cost is not None:
+            scores -= cost(query[block], tried)
         return tried.gather(1, torch.where(allowed, scores, -torch.inf).argmax(1, keepdim=True))[:, 0]
 
     found = []
     size = max(1, BLOCK_BYTES // 16 // (9 * 4 * features.shape[0]))
     for start in range(0, len(query), size):
         block = slice(start, start + size)
-        moved = [padded[y[block] + 1 + dy, x[block] + 1 + dx] for dy, dx in around]
-        tried = [torch.where(j >= 0, j - dy * columns - dx, -1) for j, (dy, dx) in zip(moved, around, strict=True)]
-        best = best_of(block, torch.stack(tried, 1))
-        found.append(best_of(block, torch.stack([best + dy * columns + dx for dy, dx in around], 1)))
+        best = best_of(block, suggested(query[block], guess))
+        found.append(best_of(block, torch.stack([best + dy * columns + dx for dy, dx in AROUND], 1)))
     return torch.cat(found) if found else query
 
 

@@ -73,7 +73,7 @@ class Refinement(pl.LightningModule):
     def _log_energies(self, filled: Filled) -> None:
         for number, scale in enumerate(filled.scales):
             for when, energies in (("before", scale.before), ("after", scale.after)):
-                for term, value in energies.values().items():
+                for term, value in (energies.values() if energies else {}).items():
                     name = f"refinement/scale{number}/{term}_{when}"
                     # the curve is each process's own: they may have unequal numbers of pictures to wait for
                     self.log(f"{name}_step", value, on_step=True, on_epoch=False, batch_size=1)

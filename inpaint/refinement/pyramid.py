@@ -11,8 +11,10 @@ from torch import Tensor
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import Mask, Picture, composite, resize, resize_masked
 from inpaint.imaging.smooth import seamless
+from inpaint.refinement.energy import Energies
 from inpaint.refinement.scale import Matches, OnProgress, Scale, ScaleReport, refine_scale
 from inpaint.refinement.settings import Settings
+from inpaint.refinement.voting import vote
 from inpaint.vgg import VGG
 
 SMALLEST = 32  # pixels: a picture this small still has 4 x 4 cells at relu4_1
@@ -62,6 +64,8 @@ def refine(
         return seamless(known, filled, hole) if settings.blend_border else composite(known, filled, hole)
 
     current, reports = prediction, []
+    before: Energies | None
+    after: Energies | None
     costs = [4.0**number for number in range(settings.scales)]  # about in proportion to the seconds
     matches: Matches = {}
     for number in range(settings.scales):
@@ -73,10 +77,17 @@ def refine(
         if settings.smooth and number == 0:
             start = blurred(composite(known, start, hole), settings.smooth)
         scale = Scale(vgg, known, hole, blended(known, start, hole), settings, matches)
+        if rounds := settings.votes_at(number):
+            vote(scale, blended(known, resize(prediction, size).clamp(0, 1), hole), rounds, number)
         share = part_of(on_progress, sum(costs[:number]) / sum(costs), costs[number] / sum(costs))
-        current, energies = refine_scale(scale, share)
+        if settings.iterations:
+            current, (before, after) = refine_scale(scale, share)
+        else:
+            current, before, after = scale.start, None, None
+            share(1.0)
         matches = scale.matches
-        reports.append(ScaleReport(size, *energies, settings.rounds * settings.iterations, time.perf_counter() - began))
+        iterations = settings.rounds * settings.iterations
+        reports.append(ScaleReport(size, before, after, iterations, time.perf_counter() - began))
         if on_scale is not None:
             on_scale(number, reports[-1], current)
     return blended(picture, current, mask), reports

@@ -13,9 +13,9 @@ from inpaint.imaging.pixels import Mask, Picture, composite
 from inpaint.refinement import energy
 from inpaint.refinement.energy import Energies, Target, target
 from inpaint.refinement.features import HoleFeatures
-from inpaint.refinement.matching import Bank, Colours, finer, geometry, make_bank, nearby, nearest
+from inpaint.refinement.matching import Bank, Colours, Cost, Indices, finer, geometry, make_bank, nearby, nearest
 from inpaint.refinement.optimise import LBFGS
-from inpaint.refinement.settings import Settings
+from inpaint.refinement.settings import VOTING_LAYER, Settings
 from inpaint.vgg import VGG
 
 FEW_PAIRS = 2**24  # of queries and candidates: so few are all looked at in less time than an iteration takes
@@ -30,8 +30,8 @@ class ScaleReport:
     """What happened at one scale."""
 
     size: tuple[int, int]  # height and width
-    before: Energies  # at the start, with its first matches
-    after: Energies  # at the end, with the last ones
+    before: Energies | None  # at the start, with its first matches; None where nothing was optimised
+    after: Energies | None  # at the end, with the last ones
     iterations: int  # of L-BFGS
     seconds: float
 
@@ -53,39 +53,49 @@ class Scale:
     def __init__(
         self, vgg: VGG, known: Picture, mask: Mask, start: Picture, settings: Settings, matches: Matches | None = None
     ) -> None:
-        self.settings = settings
-        self.start = composite(known, start, mask)
+        self.vgg, self.known, self.mask, self.settings = vgg, known, mask, settings
         self.hole = Box.around(mask)
         self.framed = self.hole.grown(1, mask.shape[-2:])  # total variation looks one pixel beyond the hole
         self.framed_mask = self.framed.of(mask)
 
-        self.geometry = {layer: geometry(mask, vgg.strides[layer]) for layer in settings.layers if layer in vgg.strides}
+        compared = dict.fromkeys((*settings.layers, *([VOTING_LAYER] if settings.voting_scales != 0 else [])))
+        self.geometry = {layer: geometry(mask, vgg.strides[layer]) for layer in compared if layer in vgg.strides}
         wanted = {}
-        for layer in dict.fromkeys((*settings.layers, settings.content_layer)):
+        for layer in dict.fromkeys((*compared, settings.content_layer)):
             if layer is not None:
                 stride = vgg.strides.get(layer, 1)
                 size = (mask.shape[-2] // stride, mask.shape[-1] // stride)
                 wanted[layer] = self.hole.pooled(size, stride).grown(1, size)
-        self.features = HoleFeatures(vgg, self.start, self.hole, wanted)
+        self.features = HoleFeatures(vgg, composite(known, start, mask), self.hole, wanted)
+        self.start_from(start)
         self.colours: dict[str, Colours] = {}
         self.keys: dict[str, Bank] = {}  # what queries are compared with: features and colours
         self.banks: dict[str, Bank] = {}  # what they then want: features
         for layer, patches in self.geometry.items():
             whole = self.features.whole[layer]
             self.colours[layer] = Colours.beside(whole, self.start, vgg.strides[layer], settings.colour)
-            compared = torch.cat([whole, self.colours[layer].of(self.start)])
-            self.keys[layer] = make_bank(compared, patches.candidates)
+            with_colours = torch.cat([whole, self.colours[layer].of(self.start)])
+            self.keys[layer] = make_bank(with_colours, patches.candidates)
             self.banks[layer] = make_bank(self.keys[layer].features[:-3], patches.candidates)
         if settings.content_layer is None:
-            self.content_target, self.content_mask = self.framed.of(self.start), self.framed_mask  # x_i
+            self.content_mask = self.framed_mask
         else:
-            box = wanted[settings.content_layer]
-            self.content_mask = box.of(F.max_pool2d(mask, vgg.strides[settings.content_layer]))
-            self.content_target = box.of(self.features.whole[settings.content_layer]).float()
+            self.content_mask = wanted[settings.content_layer].of(
+                F.max_pool2d(mask, vgg.strides[settings.content_layer])
+            )
         self.targets: dict[str, Target] = {}
         self.matches = {
             layer: finer(match, self.geometry[layer].queries.shape) for layer, match in (matches or {}).items()
         }
+
+    @torch.no_grad()
+    def start_from(self, start: Picture) -> None:
+        """Fills the hole anew: from here the pixels start, and this is x_i."""
+        self.start = composite(self.known, start, self.mask)
+        if (layer := self.settings.content_layer) is None:
+            self.content_target = self.framed.of(self.start)
+        else:
+            self.content_target = self.features(self.pixels)[layer].float()
 
     @property
     def pixels(self) -> Pixels:
@@ -105,19 +115,30 @@ class Scale:
     @torch.no_grad()
     def match(self, pixels: Pixels) -> None:
         """Finds nn(i) for the picture as it is now (equation 4); among many, near earlier matches if there are any."""
-        phi, picture = self.features(self._in_hole(pixels)), self.picture(pixels)
-        for layer, patches in self.geometry.items():
-            box, keys, rule = self.features.wanted[layer], self.keys[layer], self.settings.rule
-            asking = torch.cat([phi[layer], box.of(self.colours[layer].of(picture))])
-            guess = self.matches.get(layer)
-            if guess is None or patches.pairs <= FEW_PAIRS:
-                query, candidate = nearest(asking, box, patches.queries, keys, rule)
-            else:
-                query = patches.queries.flatten().nonzero().flatten()
-                candidate = nearby(asking, box, query, guess, keys, rule)
-            self.targets[layer] = target(query, candidate, box, self.banks[layer])
-            self.matches[layer] = torch.full_like(patches.queries, -1, dtype=torch.long)
-            self.matches[layer].view(-1)[query] = candidate
+        phi = self.features(self._in_hole(pixels))
+        for layer in self.settings.layers:
+            near = self.geometry[layer].pairs > FEW_PAIRS
+            query, candidate = self.matched(layer, self.asking(layer, phi, pixels), near)
+            self.targets[layer] = target(query, candidate, self.features.wanted[layer], self.banks[layer])
+
+    def asking(self, layer: str, phi: Mapping[str, Tensor], pixels: Pixels) -> Float[Tensor, "channels rows columns"]:
+        """What is compared with the layer's keys: the features of its wanted cells, and their colours."""
+        box = self.features.wanted[layer]
+        return torch.cat([phi[layer], box.of(self.colours[layer].of(self.picture(pixels)))])
+
+    @torch.no_grad()
+    def matched(self, layer: str, asking: Tensor, near: bool, cost: Cost | None = None) -> tuple[Indices, Indices]:
+        """The layer's queries and their candidates, looked for everywhere or near earlier ones; both are kept."""
+        patches, box = self.geometry[layer], self.features.wanted[layer]
+        keys, rule, guess = self.keys[layer], self.settings.rule, self.matches.get(layer)
+        if guess is None or not near:
+            query, candidate = nearest(asking, box, patches.queries, keys, rule, cost)
+        else:
+            query = patches.queries.flatten().nonzero().flatten()
+            candidate = nearby(asking, box, query, guess, keys, rule, cost)
+        self.matches[layer] = torch.full_like(patches.queries, -1, dtype=torch.long)
+        self.matches[layer].view(-1)[query] = candidate
+        return query, candidate
 
     def energies(self, pixels: Pixels) -> Energies:
         """The three terms of equation 1, differentiable, with the matches of the last `match`."""
@@ -134,24 +155,30 @@ class Scale:
 
 
 def refine_scale(scale: Scale, on_progress: OnProgress | None = None) -> tuple[Picture, tuple[Energies, Energies]]:
-    """argmin_x of equation 1 at one scale; the picture, and the energies before and after."""
-    settings, shape = scale.settings, scale.pixels.shape
-    optimiser = LBFGS(scale.pixels.flatten())
+    """argmin_x of equation 1 at one scale; the picture, and the energies before and after.
+
+    With `keep_colours` x is the start plus one value a pixel, the same for its three channels.
+    """
+    settings, start = scale.settings, scale.pixels
+    shape = (1, *start.shape[1:]) if settings.keep_colours else start.shape
+    optimiser = LBFGS(start.new_zeros(shape).flatten())
+
+    def pixels() -> Pixels:
+        return start + optimiser.x.view(shape)
 
     def total(flat: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            x = flat.detach().requires_grad_()
-            e = scale.energies(x.view(shape)).total(settings)
-            (gradient,) = torch.autograd.grad(e, x)
+            change = flat.detach().requires_grad_()
+            e = scale.energies(start + change.view(shape)).total(settings)
+            (gradient,) = torch.autograd.grad(e, change)
         return e.detach(), gradient
 
     evaluate = torch.no_grad()(scale.energies)
     for number in range(settings.rounds):
-        scale.match(optimiser.x.view(shape))
+        scale.match(pixels())
         if number == 0:
-            before = evaluate(scale.pixels)
+            before = evaluate(start)
         optimiser.minimise(total, settings.iterations)
         if on_progress is not None:
             on_progress((number + 1) / settings.rounds)
-    pixels = optimiser.x.view(shape).clamp(0, 1)
-    return scale.picture(pixels), (before, evaluate(pixels))
+    return scale.picture(pixels().clamp(0, 1)), (before, evaluate(pixels().clamp(0, 1)))

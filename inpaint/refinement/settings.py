@@ -13,6 +13,7 @@ from inpaint.errors import UserError
 from inpaint.files import CONF
 
 Rule = Literal["ncc", "l2"]
+VOTING_LAYER = "relu3_1"  # by whose features patches vote: the finest of the layers that say what is where
 FOLDER = CONF / "model" / "preset"
 
 
@@ -31,13 +32,17 @@ class Settings:
             out of its prediction (matched, it would become lattices); the paper has none.
         blend_border: whether the border of the prediction, of each scale's start and of the result is made seamless;
             neither the paper nor the authors' code does so.
-        smooth_colours: whether the result's colours, not its brightness, are smoothed; neither of the two does so.
+        voting_scales: at how many scales, from the coarsest on, the hole is filled by the pixels of its matches before
+            any gradient (`voting`); None is all of them. The paper does so at none: 0.
+        voting_rounds: how often that is done at the coarsest; at the others once.
+        keep_colours: whether the optimisation changes brightness alone: VGG hardly sees colour, and what it makes of it
+            are tints and coloured noise; the paper optimises all three channels.
         content_layer: None compares pixels with the prediction (equation 2); a layer's name compares its features, in
             units of their mean square (the authors' code).
         scales: how many, each half the next; the last is the picture's own size. None takes as many as lead from the
             content network's size to the picture's, or fewer where the hole leaves no patch to learn from.
         rounds: how often, at each scale, matches are found anew.
-        iterations: L-BFGS iterations in each round.
+        iterations: L-BFGS iterations in each round; 0 leaves the hole as it was voted.
 
     Raises:
         UserError: a number is too small or not finite, there is no such rule, or no layer is named.
@@ -51,7 +56,9 @@ class Settings:
     colour: float
     smooth: float
     blend_border: bool
-    smooth_colours: bool
+    voting_scales: int | None
+    voting_rounds: int
+    keep_colours: bool
     content_layer: str | None
     scales: int | None
     rounds: int
@@ -62,14 +69,22 @@ class Settings:
         for name in ("alpha", "beta", "content_weight", "colour", "smooth"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name} is {getattr(self, name)}, but has to be at least 0, and finite.")
-        for name in ("scales", "rounds", "iterations"):
+        for name, least in (
+            ("scales", 1), ("rounds", 1), ("iterations", 0), ("voting_scales", 0), ("voting_rounds", 1)
+        ):  # fmt: skip
             value = getattr(self, name)
-            if not (name == "scales" and value is None) and not value >= 1:
-                raise UserError(f"{name} is {value}, but has to be at least 1.")
+            if not (name in ("scales", "voting_scales") and value is None) and not value >= least:
+                raise UserError(f"{name} is {value}, but has to be at least {least}.")
         if self.rule not in ("ncc", "l2"):
             raise UserError(f"There is no matching rule {self.rule!r}: choose ncc or l2.")
         if not self.layers:
             raise UserError("layers is empty: name at least one layer to match texture in, such as relu4_1.")
+
+    def votes_at(self, number: int) -> int:
+        """How often the hole is filled by voting at that scale, counted from the coarsest, 0."""
+        if self.voting_scales is not None and number >= self.voting_scales:
+            return 0
+        return 1 if number else self.voting_rounds
 
 
 def preset(name: str = "default", **changes: Any) -> Settings:

@@ -14,7 +14,7 @@ from inpaint.content.networks import SIDE
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import Mask, Picture, composite, middle, resize, resize_masked
-from inpaint.imaging.smooth import diffuse, seamless, smooth_colours
+from inpaint.imaging.smooth import diffuse, seamless
 from inpaint.refinement.matching import geometry
 from inpaint.refinement.pyramid import SMALLEST, OnScale, refine
 from inpaint.refinement.scale import OnProgress, ScaleReport
@@ -76,7 +76,7 @@ def inpaint(
     settings = replace(settings, scales=scales)
     filled, reports = refine(box.of(picture), box.of(mask), box.of(content), vgg, settings, on_scale, on_progress)
     refined = content.clone()
-    box.of(refined).copy_(smooth_colours(filled, box.of(mask)) if settings.smooth_colours else filled)
+    box.of(refined).copy_(filled)
     return Filled(prediction, content, refined, content_seconds, reports)
 
 

@@ -34,7 +34,7 @@ def net(tmp_path_factory):
 @pytest.fixture
 def run(net):
     def call(*arguments):
-        more = ["--content", str(net), "--preset", "fast", "--device", "cpu"]
+        more = ["--content", str(net), "--preset", "instant", "--device", "cpu"]
         return CliRunner().invoke(app, [*map(str, arguments), *more])
 
     return call

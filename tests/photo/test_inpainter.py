@@ -35,7 +35,7 @@ def network_file(path, **options):
 @pytest.fixture(scope="module")
 def inpainter(tmp_path_factory):
     """With a network that was never trained, and as little refinement as there can be."""
-    made = Inpainter(network_file(tmp_path_factory.mktemp("weights") / "net.safetensors"), "fast", device="cpu")
+    made = Inpainter(network_file(tmp_path_factory.mktemp("weights") / "net.safetensors"), "instant", device="cpu")
     made.settings = replace(made.settings, iterations=1)
     return made
 
@@ -81,7 +81,7 @@ def test_any_picture_with_any_holes(inpainter, seed, height, width, channels, de
     assert filled.pixels.dtype == pixels.dtype
     assert done
     for scale in (scale for hole in done for scale in hole.scales):
-        assert scale.after.total(inpainter.settings).isfinite().all()
+        assert scale.after is None or scale.after.total(inpainter.settings).isfinite().all()
 
 
 def test_what_stands_in_the_hole_does_not_matter(inpainter):
@@ -99,7 +99,7 @@ def test_a_constant_picture_is_filled_with_its_colour(content):
         pytest.importorskip("cv2")
     pixels = np.full((200, 220, 3), (180, 90, 40), dtype=np.uint8)
     marked = disc(200, 220) | disc(200, 220, 0, 219) | disc(200, 220, 150, 150)
-    filled = Inpainter(content, "fast", device="cpu").fill(pixels, marked)
+    filled = Inpainter(content, "instant", device="cpu").fill(pixels, marked)
     assert np.abs(np.array(filled).astype(int) - pixels).max() <= 12
 
 
@@ -159,7 +159,7 @@ def test_large_windows_are_worked_on_at_max_side(inpainter):
 
 
 def test_progress_and_intermediates(inpainter, tmp_path, monkeypatch):
-    monkeypatch.setattr(inpainter, "settings", replace(inpainter.settings, rounds=3, iterations=1))
+    monkeypatch.setattr(inpainter, "settings", replace(inpainter.settings, rounds=3, iterations=1, voting_scales=0))
     steps = []
     marked = disc() | disc(y=5, x=100, radius=3)
     _, holes = inpainter.fill_photo(

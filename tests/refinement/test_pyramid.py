@@ -43,7 +43,7 @@ def test_texture_is_rebuilt(vgg):
     filled, reports = refine(picture, mask, grey, vgg, preset(scales=1, rounds=3, iterations=10))
     edges, truth = ((x[..., 1:] - x[..., :-1]).abs()[..., 54:74, 54:74].mean() for x in (filled, picture))
     assert 0.75 * truth < edges < 1.25 * truth
-    assert reports[0].after.texture < 0.5 * reports[0].before.texture
+    assert reports[0].after.texture < 0.8 * reports[0].before.texture  # voting left less to do
 
 
 def test_outside_stays_bit_by_bit_and_energy_falls(vgg):
@@ -109,7 +109,7 @@ def test_a_grid_in_the_prediction_is_smoothed_away(vgg):
     slope, mask = torch.linspace(0.4, 0.6, 128).expand(3, 128, 128), hole()
     grid = slope + (torch.arange(128)[:, None] + torch.arange(128)) % 2 * 0.2 - 0.1
     for smooth, expected in ((0.0, grid), (2.0, slope)):
-        only_content = preset(alpha=0, beta=0, smooth=smooth, scales=1, rounds=1, iterations=1)
+        only_content = preset(alpha=0, beta=0, smooth=smooth, scales=1, rounds=1, iterations=1, voting_scales=0)
         filled, _ = refine(slope, mask, grid, vgg, only_content)
         torch.testing.assert_close(filled[..., 60:68, 60:68], expected[..., 60:68, 60:68], atol=1e-2, rtol=0)
 
@@ -119,7 +119,7 @@ def test_without_the_content_term_nothing_holds_on_to_the_prediction(vgg):
     slope, mask = torch.linspace(0.4, 0.6, 128).expand(3, 128, 128), hole()
     grid = slope + (torch.arange(128)[:, None] + torch.arange(128)) % 2 * 0.2 - 0.1
     for weight, expected in ((1.0, grid), (0.0, slope)):
-        chosen = preset(alpha=0, content_weight=weight, smooth=0, scales=1, rounds=1, iterations=30)
+        chosen = preset(alpha=0, content_weight=weight, smooth=0, scales=1, rounds=1, iterations=30, voting_scales=0)
         filled, _ = refine(slope, mask, grid, vgg, chosen)
         torch.testing.assert_close(filled[..., 60:68, 60:68], expected[..., 60:68, 60:68], atol=2e-2, rtol=0)
 

@@ -99,7 +99,7 @@ def test_only_the_holes_surroundings_are_looked_at(vgg, place):
     """The same result as on them alone, wherever they are; all else is as it was."""
     left, top = place
     picture, mask = gravel(320, 340), hole(320, 340, top, left, 24)
-    quick = preset(scales=1, rounds=1, iterations=2, smooth_colours=False)
+    quick = preset(scales=1, rounds=1, iterations=2)
     box = surroundings(Box.around(mask), (320, 340), 1)
     assert box.size == (128, 128)
     assert box.of(mask).sum() == mask.sum()

@@ -1,0 +1,105 @@
+"""Fills a hole with structure before any gradient: patches are matched by their features, and vote on its pixels.
+
+Expectation and maximisation, as in Wexler et al. (2007) and Barnes et al. (2009), with VGG's features to compare by
+instead of colours: each patch of the hole is matched to one outside, every match lays its pixels over the hole, where
+they overlap they are averaged, and what that gives is matched again. The paper has none of it.
+"""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from scipy import ndimage
+from torch import Tensor
+
+from inpaint.imaging.pixels import Mask, Picture, composite
+from inpaint.refinement.matching import AROUND, Indices, Tries, suggested
+from inpaint.refinement.scale import Scale
+from inpaint.refinement.settings import VOTING_LAYER as LAYER
+
+# What a match may cost, against a cosine of at most 1:
+COLOUR, COLOUR_INSIDE = 24.0, 12.0  # a colour unlike the prediction's, at the hole's border and far inside
+DECAY = 2.0  # cells of the first scale over which the first becomes the second: the prediction is less sure inside
+HEIGHT = 0.4  # being as much higher or lower as the picture is high: below is another world than above
+ALONE = 0.2  # continuing what none of the eight neighbours was matched to
+
+
+def lay(known: Picture, mask: Mask, query: Indices, candidate: Indices, stride: int) -> Picture:
+    """The picture with its hole filled by the matched patches: the means of the pixels that their nine cells lay."""
+    whole = (..., slice(known.shape[-2] // stride * stride), slice(known.shape[-1] // stride * stride))
+    cells = F.pixel_unshuffle(known[whole][None], stride)[0]  # a cell's pixels as channels
+    rows, columns = cells.shape[1:]
+    pixels = cells.flatten(1).T.contiguous()
+    total, count = torch.zeros_like(pixels), pixels.new_zeros(len(pixels))
+    for dy, dx in AROUND:
+        move = dy * columns + dx
+        total.index_add_(0, query + move, pixels[candidate + move])
+        count.index_add_(0, query + move, torch.ones_like(query, dtype=count.dtype))
+    laid = torch.where(count[:, None] > 0, total / count.clamp(min=1)[:, None], pixels)
+    out = known.clone()
+    out[whole] = F.pixel_shuffle(laid.T.reshape(1, -1, rows, columns), stride)[0]
+    return composite(known, out, mask)
+
+
+class Costs:
+    """What being matched costs a query.
+
+    Args:
+        prediction: the first stage's, at this scale: its colours are wanted.
+        cells: of this scale, that a cell of the first one is.
+    """
+
+    def __init__(self, scale: Scale, prediction: Picture, cells: int) -> None:
+        stride, queries = scale.vgg.strides[LAYER], scale.geometry[LAYER].queries
+        self.rows, self.columns = queries.shape
+        self.wanted, self.offered = (
+            F.unfold(F.avg_pool2d(x, stride)[None], 3, padding=1)[0].T for x in (prediction, scale.known)
+        )
+        depth = torch.from_numpy(ndimage.distance_transform_edt(queries.cpu().numpy())).to(prediction)
+        depth = (depth.flatten() - 1).clamp(min=0) / cells
+        self.colour = COLOUR_INSIDE + (COLOUR - COLOUR_INSIDE) * torch.exp(-depth / DECAY)
+
+    def __call__(
+        self,
+        lengths: Float[Tensor, " cells"],
+        matches: Int[Tensor, "rows columns"] | None,
+        query: Indices,
+        tried: Tries,
+    ) -> Float[Tensor, "queries tries"]:
+        """The costs of queries, times the lengths |P_i| of their patches, since scores are |P_i| times a cosine.
+
+        Args:
+            matches: those of the round before; alone is what continues none of them.
+        """
+        colours = (self.wanted[query][:, None] - self.offered[tried]).pow(2).mean(-1)
+        height = (query[:, None] // self.columns - tried // self.columns).abs() / self.rows
+        cost = self.colour[query][:, None] * colours + HEIGHT * height
+        if matches is not None:
+            neighbours = suggested(query, matches).T
+            together = sum((tried == move[:, None]).float() for i, move in enumerate(neighbours) if AROUND[i] != (0, 0))
+            cost = cost + ALONE * (1 - together / (len(AROUND) - 1))
+        return lengths[query][:, None] * cost
+
+
+@torch.no_grad()
+def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
+    """Rounds of matching and laying at one scale, which from then on starts from what they give.
+
+    At the first scale every candidate is looked at, at the later ones those near the matches of the scale before.
+
+    Args:
+        prediction: the first stage's, at this scale.
+        number: of the scale, 0 at the coarsest.
+    """
+    queries, box = scale.geometry[LAYER].queries, scale.features.wanted[LAYER]
+    if not queries.any():
+        return
+    costs = Costs(scale, prediction, 2**number)
+    for _ in range(rounds):
+        asking = scale.asking(LAYER, scale.features(scale.pixels), scale.pixels)
+        lengths = torch.zeros_like(queries, dtype=asking.dtype)
+        box.of(lengths).copy_((9 * F.avg_pool2d(asking.pow(2).sum(0)[None], 3, 1, 1)[0]).sqrt())
+        cost = partial(costs, lengths.flatten(), scale.matches.get(LAYER))
+        query, candidate = scale.matched(LAYER, asking, near=number > 0, cost=cost)
+        scale.start_from(lay(scale.known, scale.mask, query, candidate, scale.vgg.strides[LAYER]))

@@ -1,0 +1,112 @@
+import pytest
+import torch
+
+from inpaint.imaging.box import Box
+from inpaint.imaging.pixels import composite
+from inpaint.refinement.matching import AROUND, geometry, make_bank, nearby, nearest, suggested
+from inpaint.refinement.pyramid import blurred, refine
+from inpaint.refinement.scale import Scale
+from inpaint.refinement.settings import VOTING_LAYER, preset
+from inpaint.refinement.voting import ALONE, COLOUR, HEIGHT, Costs, lay, vote
+
+VOTED = preset("instant", scales=1, smooth=0, blend_border=False)
+
+
+def centre(size=128, side=32):
+    mask = torch.zeros(1, size, size)
+    start = (size - side) // 2
+    mask[:, start : start + side, start : start + side] = 1
+    return mask
+
+
+def boards(size=128, period=16):
+    """Boards with dark gaps and the same knots in each: what stands in a hole follows from the rest."""
+    y, x = torch.meshgrid(torch.arange(size) % period, torch.arange(size) % period, indexing="ij")
+    one = torch.rand(3, period, period, generator=torch.Generator().manual_seed(0))
+    picture = 0.3 + 0.5 * one[:, y, x]
+    picture[:, (y < 2).nonzero(as_tuple=True)[0], (y < 2).nonzero(as_tuple=True)[1]] = 0.1
+    return picture
+
+
+def test_matches_of_one_move_copy_their_pixels():
+    picture, mask = boards(), centre()
+    found = geometry(mask, 4)
+    query = found.queries.flatten().nonzero().flatten()
+    move = -9  # cells to the left, 36 pixels
+    laid = lay(composite(picture, torch.zeros_like(picture), mask), mask, query, query + move, 4)
+    torch.testing.assert_close(laid[:, 48:80, 48:80], picture[:, 48:80, 12:44], atol=1e-6, rtol=0)
+    assert torch.equal(laid * (1 - mask), picture * (1 - mask))
+
+
+def test_a_blurred_prediction_becomes_what_stands_around_it(vgg):
+    picture, mask = boards(), centre()
+    prediction, hole = blurred(picture, 2.0), mask.expand_as(picture) > 0
+    filled, reports = refine(picture, mask, prediction, vgg, VOTED)
+    assert (prediction - picture)[hole].abs().mean() > 0.1
+    torch.testing.assert_close(filled[hole], picture[hole], atol=1e-5, rtol=0)
+    assert (reports[0].before, reports[0].after) == (None, None)
+
+
+def test_each_cost_has_the_value_that_it_should(vgg):
+    """One query at the hole's border; a candidate ten rows higher, a colour off by 0.1."""
+    picture, mask = torch.full((3, 128, 128), 0.5), centre()
+    scale = Scale(vgg, picture, mask, picture, VOTED)
+    query = scale.geometry[VOTING_LAYER].queries.flatten().nonzero().flatten()[:1]
+    tried = torch.stack([query - 10 * 32, query - 10])[None, :, 0]
+    one = torch.ones(32 * 32)
+    cost = Costs(scale, picture, 1)(one, None, query, tried)
+    torch.testing.assert_close(cost, torch.tensor([[HEIGHT * 10 / 32, 0.0]]))
+    cost = Costs(scale, picture + 0.1, 1)(2 * one, None, query, tried)
+    torch.testing.assert_close(cost[0, 1], torch.tensor(2 * COLOUR * 0.01))
+    matches = torch.full((32, 32), -1)
+    matches.view(-1)[query + 1] = tried[0, 1] + 1
+    cost = Costs(scale, picture, 1)(one, matches, query, tried)
+    torch.testing.assert_close(cost, torch.tensor([[HEIGHT * 10 / 32 + ALONE, ALONE * 7 / 8]]))
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_cost_decides_between_equals(near):
+    """On equal features the cheapest candidate wins, wherever it is looked for."""
+    found = geometry(centre(64, 16), 4)
+    bank = make_bank(torch.ones(2, 16, 16), found.candidates)
+    box = Box(5, 5, 11, 11)
+    query = found.queries.flatten().nonzero().flatten()
+    wanted = 2 * 16 + 3
+    cost = lambda query, tried: (tried - wanted).abs().float().expand(len(query), -1)  # noqa: E731
+    if near:
+        guess = torch.full((16, 16), -1)
+        guess.view(-1)[query] = wanted + 1  # next to it
+        candidate = nearby(box.of(bank.features), box, query, guess, bank, "ncc", cost)
+    else:
+        _, candidate = nearest(box.of(bank.features), box, found.queries, bank, "ncc", cost)
+    assert (candidate == wanted).all()
+
+
+def test_neighbours_suggest_their_matches_moved():
+    guess = torch.full((4, 5), -1)
+    guess[1, 1], guess[1, 2] = 13, 7
+    tries = suggested(torch.tensor([6]), guess)[0]  # row 1, column 1
+    assert tries[AROUND.index((0, 0))] == 13
+    assert tries[AROUND.index((0, 1))] == 6
+    assert (tries >= 0).sum() == 2
+
+
+def test_grey_stays_grey_however_it_is_filled(vgg):
+    """The gradient through VGG tints what is grey; brightness alone does not."""
+    picture, mask = boards().mean(0, keepdim=True).expand(3, -1, -1).contiguous(), centre()
+    for name in ("instant", "default"):
+        filled, _ = refine(picture, mask, picture.flip(2), vgg, preset(name, scales=1, iterations=2))
+        assert (filled.amax(0) - filled.amin(0)).max() < 1e-5
+    tinted, _ = refine(picture, mask, picture.flip(2), vgg, preset(scales=1, iterations=2, keep_colours=False))
+    assert (tinted.amax(0) - tinted.amin(0)).max() > 1e-3
+
+
+def test_later_scales_look_near_the_matches_of_the_one_before(vgg):
+    picture, mask = boards(), centre()
+    scale = Scale(vgg, picture, mask, picture, VOTED, {VOTING_LAYER: torch.full((16, 16), -1)})
+    found = scale.geometry[VOTING_LAYER]
+    rows, columns = found.queries.nonzero().T
+    scale.matches[VOTING_LAYER] = torch.where(found.queries, torch.arange(32 * 32).view(32, 32) - 9, -1)
+    vote(scale, picture, 1, number=1)
+    moves = scale.matches[VOTING_LAYER][rows, columns] - (rows * 32 + columns)
+    assert ((moves >= -9 - 33) & (moves <= -9 + 33)).all()
