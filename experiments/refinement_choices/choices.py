@@ -39,11 +39,18 @@ GROUPS: dict[str, dict[str, Settings]] = {
     "smooth": {f"smooth {s:g}": preset(smooth=s) for s in (0, 4)},
     "layers": {name: preset(layers=(name,)) for name in ("relu3_1", "relu4_1")},
     "content": {f"content on relu4_2, alpha {a:g}": preset(content_layer="relu4_2", alpha=a) for a in (0.2, 1, 5)},
+    "voting": {
+        "no voting": preset(voting_scales=0),
+        "1 voting round": preset(voting_rounds=1),
+        "voting at 2 scales": preset(voting_scales=2),
+        "instant": preset("instant"),
+    },
+    "colours": {"all channels optimised": preset(keep_colours=False)},
     "rounds": {
-        "1 round of 30": preset(rounds=1, iterations=30),
-        "10 rounds of 3": preset(rounds=10, iterations=3),
-        "3 rounds of 5": preset(iterations=5),
-        "3 rounds of 20": preset(iterations=20),
+        "1 round of 12": preset(rounds=1, iterations=12),
+        "4 rounds of 3": preset(rounds=4, iterations=3),
+        "2 rounds of 12": preset(iterations=12),
+        "best": preset("best"),
     },
     "scales": {"1 scale": preset(scales=1), "2 scales": preset(scales=2)},
 }
