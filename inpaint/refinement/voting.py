@@ -25,10 +25,13 @@ HEIGHT = 0.4  # being as much higher or lower as the picture is high: below is a
 ALONE = 0.2  # continuing what none of the eight neighbours was matched to
 
 
-def lay(known: Picture, mask: Mask, query: Indices, candidate: Indices, stride: int) -> Picture:
-    """The picture with its hole filled by the matched patches: the means of the pixels that their nine cells lay."""
-    whole = (..., slice(known.shape[-2] // stride * stride), slice(known.shape[-1] // stride * stride))
-    cells = F.pixel_unshuffle(known[whole][None], stride)[0]  # a cell's pixels as channels
+def lay(picture: Picture, mask: Mask, query: Indices, candidate: Indices, stride: int) -> Picture:
+    """The picture with its hole filled by the matched patches: the means of the pixels that their nine cells lay.
+
+    At the picture's border, where no patch of the hole reaches, it stays as it was filled before.
+    """
+    whole = (..., slice(picture.shape[-2] // stride * stride), slice(picture.shape[-1] // stride * stride))
+    cells = F.pixel_unshuffle(picture[whole][None], stride)[0]  # a cell's pixels as channels
     rows, columns = cells.shape[1:]
     pixels = cells.flatten(1).T.contiguous()
     total, count = torch.zeros_like(pixels), pixels.new_zeros(len(pixels))
@@ -37,9 +40,9 @@ def lay(known: Picture, mask: Mask, query: Indices, candidate: Indices, stride: 
         total.index_add_(0, query + move, pixels[candidate + move])
         count.index_add_(0, query + move, torch.ones_like(query, dtype=count.dtype))
     laid = torch.where(count[:, None] > 0, total / count.clamp(min=1)[:, None], pixels)
-    out = known.clone()
+    out = picture.clone()
     out[whole] = F.pixel_shuffle(laid.T.reshape(1, -1, rows, columns), stride)[0]
-    return composite(known, out, mask)
+    return composite(picture, out, mask)
 
 
 class Costs:
@@ -102,4 +105,4 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
         box.of(lengths).copy_((9 * F.avg_pool2d(asking.pow(2).sum(0)[None], 3, 1, 1)[0]).sqrt())
         cost = partial(costs, lengths.flatten(), scale.matches.get(LAYER))
         query, candidate = scale.matched(LAYER, asking, near=number > 0, cost=cost)
-        scale.start_from(lay(scale.known, scale.mask, query, candidate, scale.vgg.strides[LAYER]))
+        scale.start_from(lay(scale.start, scale.mask, query, candidate, scale.vgg.strides[LAYER]))

@@ -47,6 +47,17 @@ def test_a_blurred_prediction_becomes_what_stands_around_it(vgg):
     assert (reports[0].before, reports[0].after) == (None, None)
 
 
+@pytest.mark.parametrize("box", [(0, 40, 3, 72), (40, 127, 72, 130), (40, 120, 72, 130)])
+def test_at_the_pictures_border_nothing_is_left_empty(vgg, box):
+    """Cells of the border are the middle of no patch, and the last rows and columns are no whole cell."""
+    left, top, right, bottom = box
+    mask = torch.zeros(1, 130, 130)
+    mask[:, top:bottom, left:right] = 1
+    picture = boards(130).clamp(min=0.3)
+    filled, _ = refine(picture * (1 - mask), mask, picture, vgg, preset("instant", scales=1))
+    assert filled.min() > 0.2
+
+
 def test_each_cost_has_the_value_that_it_should(vgg):
     """One query at the hole's border; a candidate ten rows higher, a colour off by 0.1."""
     picture, mask = torch.full((3, 128, 128), 0.5), centre()
