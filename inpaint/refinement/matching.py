@@ -242,8 +242,15 @@ def finer(match: Int[Tensor, "rows columns"], size: Sequence[int]) -> Int[Tensor
         match: for each cell the flat index of its match, -1 where there is none.
         size: rows and columns of the layer's map at the next scale: twice those of `match`, or one more.
     """
-    columns = match.shape[1]
+    rows, columns = match.shape
     y, x = (torch.arange(n, device=match.device) for n in size)
-    coarse = match[(y // 2).clamp(max=match.shape[0] - 1)[:, None], (x // 2).clamp(max=columns - 1)]
-    to_y, to_x = 2 * (coarse // columns) + y[:, None] % 2, 2 * (coarse % columns) + x % 2
-    return torch.where(coarse >= 0, to_y * size[1] + to_x, -1)
+    # cells at the map's border are the middle of no patch: there the next inner cell says where to look
+    part_y, part_x = (
+        (y // 2).clamp(min(1, rows - 1), max(rows - 2, 0)),
+        (x // 2).clamp(min(1, columns - 1), max(columns - 2, 0)),
+    )
+    coarse = match[part_y[:, None], part_x]
+    to_y = 2 * (coarse // columns) + (y - 2 * part_y)[:, None]
+    to_x = 2 * (coarse % columns) + x - 2 * part_x
+    inside = (coarse >= 0) & (to_y >= 0) & (to_y < size[0]) & (to_x >= 0) & (to_x < size[1])
+    return torch.where(inside, to_y * size[1] + to_x, -1)

@@ -161,11 +161,21 @@ def test_finer_matches_move_with_their_cells(rows, columns):
     """Also where the next scale's map has a row or a column that the one before is too small for."""
     match = torch.full((3, 4), -1)
     match[1, 2] = 2 * 4 + 3  # cell (1, 2) to cell (2, 3)
-    match[2, 3] = 1 * 4 + 1  # the last one, which the row and the column beyond it belong to
+    match[1, 1] = 1 * 4 + 1
     found = finer(match, (rows, columns))
     assert found.shape == (rows, columns)
     for y in range(rows):
         for x in range(columns):
-            coarse = match[min(y // 2, 2), min(x // 2, 3)]
-            expected = (2 * (coarse // 4) + y % 2) * columns + 2 * (coarse % 4) + x % 2 if coarse >= 0 else -1
-            assert found[y, x] == expected
+            part_y, part_x = 1, min(max(x // 2, 1), 2)  # of the inner cells
+            coarse = int(match[part_y, part_x])
+            to_y, to_x = 2 * (coarse // 4) + y - 2 * part_y, 2 * (coarse % 4) + x - 2 * part_x
+            assert found[y, x] == (to_y * columns + to_x if 0 <= to_y < rows and 0 <= to_x < columns else -1)
+
+
+def test_finer_matches_reach_the_queries_at_the_maps_border():
+    """16 rows become 33: the queries of row 31 lie in a cell of the border, which had no match of its own."""
+    match = torch.full((16, 8), -1)
+    match[14, 3] = 14 * 8 + 5
+    found = finer(match, (33, 16))
+    assert found[31, 6] == 31 * 16 + 10
+    assert found[29, 7] == 29 * 16 + 11
