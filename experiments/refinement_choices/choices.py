@@ -45,11 +45,15 @@ GROUPS: dict[str, dict[str, Settings]] = {
         "voting at 2 scales": preset(voting_scales=2),
         "instant": preset("instant"),
     },
+    "detail": {
+        "no detail": preset(detail=False),
+        "instant, voting at 1 scale": preset("instant", voting_scales=1),
+        "instant, voting at 3 scales": preset("instant", voting_scales=3),
+    },
     "colours": {"all channels optimised": preset(keep_colours=False)},
     "rounds": {
-        "1 round of 12": preset(rounds=1, iterations=12),
-        "4 rounds of 3": preset(rounds=4, iterations=3),
-        "2 rounds of 12": preset(iterations=12),
+        "1 round of 12": preset(iterations=12),
+        "2 rounds of 6": preset(rounds=2),
         "best": preset("best"),
     },
     "scales": {"1 scale": preset(scales=1), "2 scales": preset(scales=2)},

@@ -11,7 +11,9 @@ from torch import Tensor
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import Mask, Picture, composite, resize, resize_masked
 from inpaint.imaging.smooth import seamless
+from inpaint.refinement.detail import Level, detailed
 from inpaint.refinement.energy import Energies
+from inpaint.refinement.matching import finer
 from inpaint.refinement.scale import Matches, OnProgress, Scale, ScaleReport, refine_scale
 from inpaint.refinement.settings import Settings
 from inpaint.refinement.voting import vote
@@ -72,20 +74,34 @@ def refine(
         began = time.perf_counter()
         level = settings.scales - 1 - number
         size = (height >> level, width >> level)
+        votes = settings.votes_at(number)
+        last = Level(known, hole, current) if number else None  # type: ignore[has-type]
         known, hole = resize_masked(picture, mask, size) if level else (picture, mask)
-        start = resize(current, size).clamp(0, 1)
+        if last is not None and settings.detail and not votes:
+            layer = min(matches, key=lambda name: vgg.strides[name])
+            whole = not settings.iterations  # no gradient will mend what averages have blurred
+            start, moved = detailed(known, hole, last, matches[layer], vgg.strides[layer], whole)
+            matches = {**matches, layer: moved}
+        else:
+            start = resize(current, size).clamp(0, 1)
         if settings.smooth and number == 0:
             start = blurred(composite(known, start, hole), settings.smooth)
-        scale = Scale(vgg, known, hole, blended(known, start, hole), settings, matches)
-        if rounds := settings.votes_at(number):
-            vote(scale, blended(known, resize(prediction, size).clamp(0, 1), hole), rounds, number)
+        start = blended(known, start, hole)
         share = part_of(on_progress, sum(costs[:number]) / sum(costs), costs[number] / sum(costs))
-        if settings.iterations:
-            current, (before, after) = refine_scale(scale, share)
+        current, before, after = start, None, None
+        if votes or settings.iterations:
+            scale = Scale(vgg, known, hole, start, settings, matches)
+            if votes:
+                vote(scale, blended(known, resize(prediction, size).clamp(0, 1), hole), votes, number)
+                current = blended(known, scale.start, hole)
+            if settings.iterations:
+                current, (before, after) = refine_scale(scale, share)
+            matches = scale.matches
         else:
-            current, before, after = scale.start, None, None
+            cells = {layer: (size[0] // vgg.strides[layer], size[1] // vgg.strides[layer]) for layer in matches}
+            matches = {layer: finer(match, cells[layer]) for layer, match in matches.items()}
+        if not settings.iterations:
             share(1.0)
-        matches = scale.matches
         iterations = settings.rounds * settings.iterations
         reports.append(ScaleReport(size, before, after, iterations, time.perf_counter() - began))
         if on_scale is not None:

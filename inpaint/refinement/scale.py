@@ -127,10 +127,16 @@ class Scale:
         return torch.cat([phi[layer], box.of(self.colours[layer].of(self.picture(pixels)))])
 
     @torch.no_grad()
-    def matched(self, layer: str, asking: Tensor, near: bool, cost: Cost | None = None) -> tuple[Indices, Indices]:
-        """The layer's queries and their candidates, looked for everywhere or near earlier ones; both are kept."""
+    def matched(
+        self, layer: str, asking: Tensor, near: bool, keys: Bank | None = None, cost: Cost | None = None
+    ) -> tuple[Indices, Indices]:
+        """The layer's queries and their candidates, looked for everywhere or near earlier ones; both are kept.
+
+        Args:
+            keys: what is asked is compared with: the layer's own, unless others are given.
+        """
         patches, box = self.geometry[layer], self.features.wanted[layer]
-        keys, rule, guess = self.keys[layer], self.settings.rule, self.matches.get(layer)
+        keys, rule, guess = keys or self.keys[layer], self.settings.rule, self.matches.get(layer)
         if guess is None or not near:
             query, candidate = nearest(asking, box, patches.queries, keys, rule, cost)
         else:

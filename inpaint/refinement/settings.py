@@ -35,6 +35,8 @@ class Settings:
         voting_scales: at how many scales, from the coarsest on, the hole is filled by the pixels of its matches before
             any gradient (`voting`); None is all of them. The paper does so at none: 0.
         voting_rounds: how often that is done at the coarsest; at the others once.
+        detail: whether a scale at which nothing is voted starts with the detail that its matches have there (`detail`);
+            the paper starts it from the scale before, enlarged.
         keep_colours: whether the optimisation changes brightness alone: VGG hardly sees colour, and what it makes of it
             are tints and coloured noise; the paper optimises all three channels.
         content_layer: None compares pixels with the prediction (equation 2); a layer's name compares its features, in
@@ -42,7 +44,7 @@ class Settings:
         scales: how many, each half the next; the last is the picture's own size. None takes as many as lead from the
             content network's size to the picture's, or fewer where the hole leaves no patch to learn from.
         rounds: how often, at each scale, matches are found anew.
-        iterations: L-BFGS iterations in each round; 0 leaves the hole as it was voted.
+        iterations: L-BFGS iterations in each round; 0 leaves the hole as the scale starts.
 
     Raises:
         UserError: a number is too small or not finite, there is no such rule, or no layer is named.
@@ -58,6 +60,7 @@ class Settings:
     blend_border: bool
     voting_scales: int | None
     voting_rounds: int
+    detail: bool
     keep_colours: bool
     content_layer: str | None
     scales: int | None

@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from inpaint.imaging.pixels import Mask, Picture, composite
-from inpaint.refinement.matching import AROUND, Indices, Tries, suggested
+from inpaint.refinement.matching import AROUND, Colours, Indices, Tries, make_bank, suggested
 from inpaint.refinement.scale import Scale
 from inpaint.refinement.settings import VOTING_LAYER as LAYER
 
@@ -23,6 +23,7 @@ COLOUR, COLOUR_INSIDE = 24.0, 12.0  # a colour unlike the prediction's, at the h
 DECAY = 2.0  # cells of the first scale over which the first becomes the second: the prediction is less sure inside
 HEIGHT = 0.4  # being as much higher or lower as the picture is high: below is another world than above
 ALONE = 0.2  # continuing what none of the eight neighbours was matched to
+WISH = 1.0  # weight of the prediction's colours as further channels, beside what is compared
 
 
 def lay(picture: Picture, mask: Mask, query: Indices, candidate: Indices, stride: int) -> Picture:
@@ -99,10 +100,14 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
     if not queries.any():
         return
     costs = Costs(scale, prediction, 2**number)
+    keys = scale.keys[LAYER]
+    wish = Colours.beside(scale.features.whole[LAYER], scale.start, scale.vgg.strides[LAYER], WISH)
+    offered = make_bank(torch.cat([keys.features, wish.of(scale.start)]), keys.candidates)
+    wished = box.of(wish.of(prediction))
     for _ in range(rounds):
-        asking = scale.asking(LAYER, scale.features(scale.pixels), scale.pixels)
+        asking = torch.cat([scale.asking(LAYER, scale.features(scale.pixels), scale.pixels), wished])
         lengths = torch.zeros_like(queries, dtype=asking.dtype)
         box.of(lengths).copy_((9 * F.avg_pool2d(asking.pow(2).sum(0)[None], 3, 1, 1)[0]).sqrt())
         cost = partial(costs, lengths.flatten(), scale.matches.get(LAYER))
-        query, candidate = scale.matched(LAYER, asking, near=number > 0, cost=cost)
+        query, candidate = scale.matched(LAYER, asking, near=number > 0, keys=offered, cost=cost)
         scale.start_from(lay(scale.start, scale.mask, query, candidate, scale.vgg.strides[LAYER]))

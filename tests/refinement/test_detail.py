@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from inpaint.imaging.pixels import composite, resize
+from inpaint.refinement.detail import REACH, Level, detailed
+from inpaint.refinement.matching import geometry
+from inpaint.refinement.pyramid import refine
+from inpaint.refinement.settings import preset
+from tests.refinement.test_voting import boards, centre
+
+STRIDE = 4
+
+
+def case(period, side=48):
+    """A picture that repeats itself, its half-size copy as the scale before, and the queries there."""
+    picture, mask = boards(256, 2 * period), centre(256, side)
+    half, hole = resize(picture, (128, 128)), centre(128, side // 2)
+    query = geometry(hole, STRIDE).queries
+    return picture, mask, Level(half, hole, half), query
+
+
+def moved_by(query, move):
+    cells = torch.arange(query.numel()).view(query.shape)
+    return torch.where(query, cells + move, -1)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_detail_is_that_of_the_matches(whole):
+    """A perfect fill at half the size, matched to where the pattern repeats, becomes the truth at full size."""
+    picture, mask, before, query = case(period=16)
+    filled, moved = detailed(picture * (1 - mask), mask, before, moved_by(query, -8), STRIDE, whole)
+    enlarged = composite(picture, resize(before.filled, (256, 256)), mask)
+    assert (enlarged - picture).abs().max() > 0.2
+    torch.testing.assert_close(filled, picture, atol=1e-4, rtol=0)
+    assert torch.equal(moved, moved_by(query, -8))
+
+
+@pytest.mark.parametrize("off", range(-REACH, REACH + 1))
+def test_a_match_moves_by_pixels_to_where_it_fits(off):
+    """The pattern repeats every 16 + off pixels, and matches lie on a grid of 4."""
+    picture, mask, before, query = case(period=16 + off, side=32)
+    filled, _ = detailed(picture, mask, before, moved_by(query, -8), STRIDE, whole=True)
+    if 2 * off in range(-REACH, REACH + 1):  # two periods away
+        torch.testing.assert_close(filled, picture, atol=1e-4, rtol=0)
+    else:
+        assert (filled - picture).abs().max() > 0.1
+
+
+def test_adding_detail_keeps_the_colours_of_the_scale_before_and_laying_patches_does_not():
+    picture, mask, before, query = case(period=16)
+    tinted = Level(before.known, before.mask, (before.filled + 0.02))
+    matches = moved_by(query, -8)
+    for whole, lighter in ((False, 0.02), (True, 0.0)):
+        filled, _ = detailed(picture, mask, tinted, matches, STRIDE, whole)
+        change = (filled - picture)[:, 112:144, 112:144].mean()  # away from the border
+        torch.testing.assert_close(change, torch.tensor(lighter), atol=2e-3, rtol=0)
+
+
+def test_without_a_match_the_fill_is_enlarged():
+    picture, mask, before, query = case(period=16)
+    filled, moved = detailed(picture, mask, before, torch.full_like(query, -1, dtype=torch.long), STRIDE, whole=True)
+    torch.testing.assert_close(filled, composite(picture, resize(before.filled, (256, 256)).clamp(0, 1), mask))
+    assert (moved == -1).all()
+
+
+def test_no_patch_is_taken_that_touches_the_hole():
+    """What stands in the hole is not looked at, whatever the matches say."""
+    picture, mask, before, query = case(period=16)
+    spoilt = composite(picture, torch.ones_like(picture), mask)
+    marked = composite(before.known, torch.ones_like(before.known), before.mask)
+    for move in (-1, -4, -8):
+        filled, _ = detailed(spoilt, mask, before._replace(known=marked), moved_by(query, move), STRIDE, whole=True)
+        assert (filled * mask)[:, 100:156, 100:156].max() < 0.95
+
+
+def test_scales_that_only_enlarge_pass_their_matches_on(vgg):
+    """Three scales, of which one is voted: the second and the third follow from the first."""
+    picture, mask = boards(512, 64), centre(512, 64)
+    chosen = preset("instant", scales=3, voting_scales=1)
+    filled, reports = refine(picture * (1 - mask), mask, resize(picture, (128, 128)), vgg, chosen)
+    hole = mask.expand_as(picture) > 0
+    plain, _ = refine(
+        picture * (1 - mask),
+        mask,
+        resize(picture, (128, 128)),
+        vgg,
+        preset("instant", scales=3, voting_scales=1, detail=False),
+    )
+    assert (filled - picture)[hole].pow(2).mean() < 0.5 * (plain - picture)[hole].pow(2).mean()
+    assert [report.before for report in reports] == [None] * 3
