@@ -77,7 +77,7 @@ def refine(
         votes = settings.votes_at(number)
         last = Level(known, hole, current) if number else None  # type: ignore[has-type]
         known, hole = resize_masked(picture, mask, size) if level else (picture, mask)
-        if last is not None and settings.detail and not votes:
+        if last is not None and matches and settings.detail and not votes:
             layer = min(matches, key=lambda name: vgg.strides[name])
             whole = not settings.iterations  # no gradient will mend what averages have blurred
             start, moved = detailed(known, hole, last, matches[layer], vgg.strides[layer], whole)

@@ -30,7 +30,7 @@ def test_operations_are_more_than_the_holes_and_fewer_than_the_pictures():
         (256, 256, 16),
     ]
     a_pixel = sum(2 * 9 * given * made / area for given, made, area in [*convolutions, (256, 512, 64)])
-    iterations, passes = 12, 2
+    iterations, passes = 6, 2
     hole, picture = (sum((side >> level) ** 2 for level in range(3)) for side in (224, 512))
     assert a_pixel * hole < scale.operations() / (iterations * passes) < a_pixel * picture
-    assert scale.operations() == pytest.approx(0.81e12, rel=0.01)  # as experiments/scale/README.md says
+    assert scale.operations() == pytest.approx(0.40e12, rel=0.02)  # as experiments/scale/README.md says

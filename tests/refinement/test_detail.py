@@ -88,3 +88,11 @@ def test_scales_that_only_enlarge_pass_their_matches_on(vgg):
     )
     assert (filled - picture)[hole].pow(2).mean() < 0.5 * (plain - picture)[hole].pow(2).mean()
     assert [report.before for report in reports] == [None] * 3
+
+
+def test_without_any_matching_the_prediction_is_enlarged(vgg):
+    picture, mask = boards(512, 64), centre(512, 64)
+    prediction, chosen = resize(picture, (128, 128)), preset("instant", scales=3, voting_scales=0, smooth=0)
+    filled, _ = refine(picture, mask, prediction, vgg, chosen)
+    away = (..., slice(240, 272), slice(240, 272))  # from the border, which is made seamless
+    torch.testing.assert_close(filled[away], resize(prediction, (512, 512))[away], atol=0.05, rtol=0)
