@@ -4,11 +4,15 @@ from pathlib import Path
 
 import skimage
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from inpaint.imaging.pixels import Mask, Picture, resize
 from inpaint.imaging.reading import read_picture
+from inpaint.refinement.settings import Settings
+from inpaint.refinement.stages import Filled, FirstStage, inpaint
+from inpaint.vgg import VGG
 
 
 def square_hole(size: int, side: int) -> Mask:
@@ -27,6 +31,15 @@ def authors_case(path: Path) -> tuple[Picture, Mask]:
 def near_the_hole(picture: Float[Tensor, "3 512 512"]) -> Float[Tensor, "3 288 288"]:
     """The authors' hole and 32 pixels around it."""
     return picture[:, 112:400, 112:400]
+
+
+def scale_by_scale(
+    case: tuple[Picture, Mask], content: FirstStage, vgg: VGG, settings: Settings
+) -> tuple[Filled, list[Picture]]:
+    """A case filled, and what each scale made of it, all as 512 x 512: nearest, so that pixels are seen as they are."""
+    scales: list[Picture] = []
+    filled = inpaint(*case, content, vgg, settings, on_scale=lambda number, report, picture: scales.append(picture))
+    return filled, [F.interpolate(picture[None], (512, 512))[0] for picture in scales]
 
 
 def problem(size: int = 512, hole: int = 256) -> tuple[Picture, Mask, Picture]:

@@ -70,14 +70,15 @@ def refine(
     after: Energies | None
     costs = [4.0**number for number in range(settings.scales)]  # about in proportion to the seconds
     matches: Matches = {}
+    last: Level | None = None
     for number in range(settings.scales):
         began = time.perf_counter()
         level = settings.scales - 1 - number
         size = (height >> level, width >> level)
         votes = settings.votes_at(number)
-        last = Level(known, hole, current) if number else None  # type: ignore[has-type]
         known, hole = resize_masked(picture, mask, size) if level else (picture, mask)
         if last is not None and matches and settings.detail and not votes:
+            last = last._replace(filled=blended(last.known, last.filled, last.mask))
             layer = min(matches, key=lambda name: vgg.strides[name])
             whole = not settings.iterations  # no gradient will mend what averages have blurred
             start, moved = detailed(known, hole, last, matches[layer], vgg.strides[layer], whole)
@@ -86,20 +87,20 @@ def refine(
             start = resize(current, size).clamp(0, 1)
         if settings.smooth and number == 0:
             start = blurred(composite(known, start, hole), settings.smooth)
-        start = blended(known, start, hole)
         share = part_of(on_progress, sum(costs[:number]) / sum(costs), costs[number] / sum(costs))
         current, before, after = start, None, None
         if votes or settings.iterations:
-            scale = Scale(vgg, known, hole, start, settings, matches)
+            scale = Scale(vgg, known, hole, blended(known, start, hole), settings, matches)
             if votes:
                 vote(scale, blended(known, resize(prediction, size).clamp(0, 1), hole), votes, number)
-                current = blended(known, scale.start, hole)
+                current = scale.start
             if settings.iterations:
                 current, (before, after) = refine_scale(scale, share)
             matches = scale.matches
         else:
             cells = {layer: (size[0] // vgg.strides[layer], size[1] // vgg.strides[layer]) for layer in matches}
             matches = {layer: finer(match, cells[layer]) for layer, match in matches.items()}
+        last = Level(known, hole, current)
         if not settings.iterations:
             share(1.0)
         iterations = settings.rounds * settings.iterations

@@ -54,9 +54,11 @@ def test_a_row_a_choice_and_none_is_measured_twice(pictures, monkeypatch):
 
 def test_the_picture_of_the_scales(pictures, monkeypatch):
     monkeypatch.setattr(scales, "preset", partial(QUICK, scales=3))
+    monkeypatch.setattr(scales, "GROWN", [path.name for path in sorted((pictures / "data").glob("real_*"))[:1]])
     monkeypatch.setattr(sys, "argv", ["scales", "--data", str(pictures / "data"), "--pictures", "1"])
     scales.main()
     assert read_picture(pictures / "scales.jpg").shape == (3, 24 + 164, 6 * 164 - 4)
+    assert read_picture(pictures / "growth.jpg").shape == (3, 24 + 164, 9 * 164 - 4)
 
 
 def run_of(folder, pictures, side=512):

@@ -56,7 +56,7 @@ def test_at_the_pictures_border_nothing_is_left_empty(vgg, box):
     mask[:, top:bottom, left:right] = 1
     picture = boards(130).clamp(min=0.3)
     filled, _ = refine(picture * (1 - mask), mask, picture, vgg, preset("instant", scales=1))
-    assert filled.min() > 0.1  # empty is 0
+    assert filled.min() > 0.2
 
 
 def test_each_cost_has_the_value_that_it_should(vgg):
