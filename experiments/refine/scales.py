@@ -41,7 +41,7 @@ def main() -> None:
             published = read_picture(path.with_name(path.name.replace("real", "published")))
             rows.append([near_the_hole(x) for x in (*columns, published)])
         if path.name in GROWN:
-            votes = (preset(voting_rounds=rounds, iterations=0) for rounds in ROUNDS)
+            votes = (preset(voting_rounds=rounds, gradient_scales=0) for rounds in ROUNDS)
             voted = [scale_by_scale(case, content, vgg, settings)[1][0] for settings in votes]
             growth.append([near_the_hole(x) for x in (columns[0], *voted, *columns[1:])])
         print(f"{path.name} [{number + 1}/{len(files)}]", flush=True)

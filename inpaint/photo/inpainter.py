@@ -258,7 +258,7 @@ class Inpainter:
             finest = min(self.vgg.strides[layer] for layer in settings.layers)
             settings = replace(settings, layers=tuple(n for n in settings.layers if self.vgg.strides[n] == finest))
             if settings.voting_scales != 0:  # what is so narrow needs no gradient
-                settings = replace(settings, voting_scales=2, detail=True, iterations=0)
+                settings = replace(settings, voting_scales=2, detail=True, gradient_scales=0)
         ratio = side / window.side
         # What is mirrored was needed to move the hole to the centre; but a hole at the photo's border would be there,
         # and be optimised, twice.

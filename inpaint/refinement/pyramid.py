@@ -68,19 +68,20 @@ def refine(
     current, reports = prediction, []
     before: Energies | None
     after: Energies | None
-    costs = [4.0**number for number in range(settings.scales)]  # about in proportion to the seconds
+    # about in proportion to the seconds
+    costs = [4.0**number * (1 if settings.iterations_at(number) else 0.05) for number in range(settings.scales)]
     matches: Matches = {}
     last: Level | None = None
     for number in range(settings.scales):
         began = time.perf_counter()
         level = settings.scales - 1 - number
         size = (height >> level, width >> level)
-        votes = settings.votes_at(number)
+        votes, iterations = settings.votes_at(number), settings.iterations_at(number)
         known, hole = resize_masked(picture, mask, size) if level else (picture, mask)
         if last is not None and matches and settings.detail and not votes:
             last = last._replace(filled=blended(last.known, last.filled, last.mask))
             layer = min(matches, key=lambda name: vgg.strides[name])
-            whole = not settings.iterations  # no gradient will mend what averages have blurred
+            whole = settings.gradient_scales == 0  # no gradient has mended what averages have blurred
             start, moved = detailed(known, hole, last, matches[layer], vgg.strides[layer], whole)
             matches = {**matches, layer: moved}
         else:
@@ -89,21 +90,20 @@ def refine(
             start = blurred(composite(known, start, hole), settings.smooth)
         share = part_of(on_progress, sum(costs[:number]) / sum(costs), costs[number] / sum(costs))
         current, before, after = start, None, None
-        if votes or settings.iterations:
+        if votes or iterations:
             scale = Scale(vgg, known, hole, blended(known, start, hole), settings, matches)
             if votes:
                 vote(scale, blended(known, resize(prediction, size).clamp(0, 1), hole), votes, number)
                 current = scale.start
-            if settings.iterations:
+            if iterations:
                 current, (before, after) = refine_scale(scale, share)
             matches = scale.matches
         else:
             cells = {layer: (size[0] // vgg.strides[layer], size[1] // vgg.strides[layer]) for layer in matches}
             matches = {layer: finer(match, cells[layer]) for layer, match in matches.items()}
         last = Level(known, hole, current)
-        if not settings.iterations:
+        if not iterations:
             share(1.0)
-        iterations = settings.rounds * settings.iterations
         reports.append(ScaleReport(size, before, after, iterations, time.perf_counter() - began))
         if on_scale is not None:
             on_scale(number, reports[-1], current)

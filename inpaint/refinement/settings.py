@@ -44,7 +44,9 @@ class Settings:
         scales: how many, each half the next; the last is the picture's own size. None takes as many as lead from the
             content network's size to the picture's, or fewer where the hole leaves no patch to learn from.
         rounds: how often, at each scale, matches are found anew.
-        iterations: L-BFGS iterations in each round; 0 leaves the hole as the scale starts.
+        iterations: L-BFGS iterations in each round.
+        gradient_scales: at how many scales, from the coarsest on, they are done; None is all of them, as in the paper.
+            The others leave the hole as they start.
 
     Raises:
         UserError: a number is too small or not finite, there is no such rule, or no layer is named.
@@ -66,6 +68,7 @@ class Settings:
     scales: int | None
     rounds: int
     iterations: int
+    gradient_scales: int | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -73,10 +76,11 @@ class Settings:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name} is {getattr(self, name)}, but has to be at least 0, and finite.")
         for name, least in (
-            ("scales", 1), ("rounds", 1), ("iterations", 0), ("voting_scales", 0), ("voting_rounds", 1)
+            ("scales", 1), ("rounds", 1), ("iterations", 1), ("gradient_scales", 0), ("voting_scales", 0),
+            ("voting_rounds", 1),
         ):  # fmt: skip
             value = getattr(self, name)
-            if not (name in ("scales", "voting_scales") and value is None) and not value >= least:
+            if not (name.endswith("scales") and value is None) and not value >= least:
                 raise UserError(f"{name} is {value}, but has to be at least {least}.")
         if self.rule not in ("ncc", "l2"):
             raise UserError(f"There is no matching rule {self.rule!r}: choose ncc or l2.")
@@ -88,6 +92,12 @@ class Settings:
         if self.voting_scales is not None and number >= self.voting_scales:
             return 0
         return 1 if number else self.voting_rounds
+
+    def iterations_at(self, number: int) -> int:
+        """How many iterations of L-BFGS all rounds at that scale have, counted from the coarsest, 0."""
+        if self.gradient_scales is not None and number >= self.gradient_scales:
+            return 0
+        return self.rounds * self.iterations
 
 
 def preset(name: str = "default", **changes: Any) -> Settings:

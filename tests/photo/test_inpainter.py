@@ -159,7 +159,9 @@ def test_large_windows_are_worked_on_at_max_side(inpainter):
 
 
 def test_progress_and_intermediates(inpainter, tmp_path, monkeypatch):
-    monkeypatch.setattr(inpainter, "settings", replace(inpainter.settings, rounds=3, iterations=1, voting_scales=0))
+    monkeypatch.setattr(
+        inpainter, "settings", replace(inpainter.settings, rounds=3, gradient_scales=None, voting_scales=0)
+    )
     steps = []
     marked = disc() | disc(y=5, x=100, radius=3)
     _, holes = inpainter.fill_photo(
