@@ -13,6 +13,7 @@ from torch import Tensor
 
 from inpaint.imaging.pixels import Mask, Picture, composite, resize
 from inpaint.refinement.matching import Indices, suggested
+from inpaint.refinement.voting import lighter
 
 REACH = 2  # pixels, to each side, by which a match may move: matches lie on a grid of cells, and edges do not
 BLOCK = 4096  # queries at a time, so that memory stays bounded
@@ -64,8 +65,11 @@ def detailed(
         corner, found = search(query, matches)
         query, corner = query[found], corner[found]
         moved.view(-1)[query] = _cell(corner, stride, columns)
+        patches = pixels[_window(2 * corner, side, width)]
+        if whole:
+            patches = patches + search.light(_corner(query, stride, columns), corner)[..., None]
         to = _window(2 * _corner(query, stride, columns), side, width)
-        total.index_add_(0, to.flatten(), (pixels[_window(2 * corner, side, width)] * weights).flatten(0, 1))
+        total.index_add_(0, to.flatten(), (patches * weights).flatten(0, 1))
         weight.index_add_(0, to.flatten(), weights.expand(len(query), -1, -1).flatten(0, 1))
     base = enlarged.flatten(1).T
     mean = total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
@@ -113,6 +117,13 @@ class _Search:
         best, found = self._best(wanted, _corner(tries, self.stride, columns), tries >= 0)
         best, found = self._best(wanted, best[:, None] + self.moves, found[:, None])
         return best, found
+
+    def light(self, wanted: Int[Tensor, "patches 2"], offered: Int[Tensor, "patches 2"]) -> Float[Tensor, "patches 1"]:
+        """How much lighter the known patches that begin there are to be laid, see `lighter`."""
+        fill, known = (
+            x[_window(at, self.side, self.width)].flatten(1) for x, at in ((self.filled, wanted), (self.known, offered))
+        )
+        return lighter(fill, known)
 
     def _best(
         self, wanted: Float[Tensor, "queries pixels 3"], tries: Corners, allowed: Bool[Tensor, "queries _"]

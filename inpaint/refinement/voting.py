@@ -25,11 +25,34 @@ HEIGHT = 0.4  # being as much higher or lower as the picture is high: below is a
 ALONE = 0.2  # continuing what none of the eight neighbours was matched to
 WISH = 1.0  # weight of the prediction's colours as further channels, beside what is compared
 
+LIGHT = 0.03  # by how much, of white, a patch may be laid lighter or darker: light falls off across walls and skies
 
-def lay(picture: Picture, mask: Mask, query: Indices, candidate: Indices, stride: int) -> Picture:
+
+def lighter(
+    wanted: Float[Tensor, "patches values"], offered: Float[Tensor, "patches values"]
+) -> Float[Tensor, "patches 1"]:
+    """How much lighter each patch is to be laid than it was offered, so that its mean comes nearer to what is wanted.
+
+    Without it the even light of a sky or a wall breaks into steps. It is little (`LIGHT`), for what is wanted may be a
+    blur, and the same for all three channels, so that the patch keeps its colour.
+    """
+    return (wanted - offered).mean(1, keepdim=True).clamp(-LIGHT, LIGHT)
+
+
+def lay(
+    picture: Picture,
+    mask: Mask,
+    query: Indices,
+    candidate: Indices,
+    stride: int,
+    light: Float[Tensor, "queries 1"] | float = 0.0,
+) -> Picture:
     """The picture with its hole filled by the matched patches: the means of the pixels that their nine cells lay.
 
     At the picture's border, where no patch of the hole reaches, it stays as it was filled before.
+
+    Args:
+        light: by how much each patch is laid lighter.
     """
     whole = (..., slice(picture.shape[-2] // stride * stride), slice(picture.shape[-1] // stride * stride))
     cells = F.pixel_unshuffle(picture[whole][None], stride)[0]  # a cell's pixels as channels
@@ -38,11 +61,11 @@ def lay(picture: Picture, mask: Mask, query: Indices, candidate: Indices, stride
     total, count = torch.zeros_like(pixels), pixels.new_zeros(len(pixels))
     for dy, dx in AROUND:
         move = dy * columns + dx
-        total.index_add_(0, query + move, pixels[candidate + move])
+        total.index_add_(0, query + move, pixels[candidate + move] + light)
         count.index_add_(0, query + move, torch.ones_like(query, dtype=count.dtype))
     laid = torch.where(count[:, None] > 0, total / count.clamp(min=1)[:, None], pixels)
     out = picture.clone()
-    out[whole] = F.pixel_shuffle(laid.T.reshape(1, -1, rows, columns), stride)[0]
+    out[whole] = F.pixel_shuffle(laid.T.reshape(1, -1, rows, columns), stride)[0].clamp(0, 1)
     return composite(picture, out, mask)
 
 
@@ -110,4 +133,5 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
         box.of(lengths).copy_((9 * F.avg_pool2d(asking.pow(2).sum(0)[None], 3, 1, 1)[0]).sqrt())
         cost = partial(costs, lengths.flatten(), scale.matches.get(LAYER))
         query, candidate = scale.matched(LAYER, asking, near=number > 0, keys=offered, cost=cost)
-        scale.start_from(lay(scale.start, scale.mask, query, candidate, scale.vgg.strides[LAYER]))
+        light = lighter(costs.wanted[query], costs.offered[candidate])
+        scale.start_from(lay(scale.start, scale.mask, query, candidate, scale.vgg.strides[LAYER], light))

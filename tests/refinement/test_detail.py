@@ -6,6 +6,7 @@ from inpaint.refinement.detail import REACH, Level, detailed
 from inpaint.refinement.matching import geometry
 from inpaint.refinement.pyramid import refine
 from inpaint.refinement.settings import preset
+from inpaint.refinement.voting import LIGHT
 from tests.refinement.test_voting import boards, centre
 
 STRIDE = 4
@@ -46,14 +47,21 @@ def test_a_match_moves_by_pixels_to_where_it_fits(off):
         assert (filled - picture).abs().max() > 0.1
 
 
-def test_adding_detail_keeps_the_colours_of_the_scale_before_and_laying_patches_does_not():
+@pytest.mark.parametrize(
+    ("whole", "change", "seen"),
+    [
+        (False, (0.04, -0.02, 0.01), (0.04, -0.02, 0.01)),  # added, it keeps the colours of the scale before
+        (True, (0.02, -0.02, 0.0), (0.0, 0.0, 0.0)),  # laid whole, patches keep their own,
+        (True, (0.02, 0.02, 0.02), (0.02, 0.02, 0.02)),  # but are as light as what was there,
+        (True, (0.09, 0.09, 0.09), (LIGHT, LIGHT, LIGHT)),  # within bounds
+    ],
+)
+def test_the_colours_and_the_light_of_the_scale_before(whole, change, seen):
     picture, mask, before, query = case(period=16)
-    tinted = Level(before.known, before.mask, (before.filled + 0.02))
-    matches = moved_by(query, -8)
-    for whole, lighter in ((False, 0.02), (True, 0.0)):
-        filled, _ = detailed(picture, mask, tinted, matches, STRIDE, whole)
-        change = (filled - picture)[:, 112:144, 112:144].mean()  # away from the border
-        torch.testing.assert_close(change, torch.tensor(lighter), atol=2e-3, rtol=0)
+    tinted = Level(before.known, before.mask, before.filled + torch.tensor(change)[:, None, None])
+    filled, _ = detailed(picture, mask, tinted, moved_by(query, -8), STRIDE, whole)
+    measured = (filled - picture)[:, 112:144, 112:144].mean((1, 2))  # away from the border
+    torch.testing.assert_close(measured, torch.tensor(seen), atol=2e-3, rtol=0)
 
 
 def test_without_a_match_the_fill_is_enlarged():
@@ -96,3 +104,25 @@ def test_without_any_matching_the_prediction_is_enlarged(vgg):
     filled, _ = refine(picture, mask, prediction, vgg, chosen)
     away = (..., slice(240, 272), slice(240, 272))  # from the border, which is made seamless
     torch.testing.assert_close(filled[away], resize(prediction, (512, 512))[away], atol=0.05, rtol=0)
+
+
+def test_a_scale_without_a_gradient_adds_detail_to_the_one_before(vgg):
+    """Its colours are those that the gradient left, and the known pixels give it what the enlarged fill lacks."""
+    picture, mask = boards(256, 32), centre(256, 64)
+    chosen = preset(scales=2, gradient_scales=1, iterations=2)
+    results = []
+    _, reports = refine(
+        picture * (1 - mask),
+        mask,
+        resize(picture, (128, 128)),
+        vgg,
+        chosen,
+        on_scale=lambda number, report, result: results.append(result),
+    )
+    assert [report.iterations for report in reports] == [2, 0]
+    assert reports[1].before is None
+    half, whole = results
+    inner = (..., slice(104, 152), slice(104, 152))
+    enlarged = resize(composite(resize(picture, (128, 128)), half, centre(128, 32)), (256, 256))
+    assert (whole - picture)[inner].pow(2).mean() < 0.5 * (enlarged - picture)[inner].pow(2).mean()
+    torch.testing.assert_close(whole[inner].mean((1, 2)), enlarged[inner].mean((1, 2)), atol=0.01, rtol=0)

@@ -8,7 +8,7 @@ from inpaint.refinement.matching import AROUND, geometry, make_bank, nearby, nea
 from inpaint.refinement.pyramid import blurred, refine
 from inpaint.refinement.scale import Scale
 from inpaint.refinement.settings import VOTING_LAYER, preset
-from inpaint.refinement.voting import ALONE, COLOUR, HEIGHT, Costs, lay, vote
+from inpaint.refinement.voting import ALONE, COLOUR, HEIGHT, LIGHT, Costs, lay, vote
 
 VOTED = preset("instant", scales=1, smooth=0, blend_border=False)
 
@@ -44,7 +44,8 @@ def test_a_blurred_prediction_becomes_what_stands_around_it(vgg):
     prediction, hole = blurred(picture, 2.0), mask.expand_as(picture) > 0
     filled, reports = refine(picture, mask, prediction, vgg, VOTED)
     assert (prediction - picture)[hole].abs().mean() > 0.1
-    torch.testing.assert_close(filled[hole], picture[hole], atol=1e-5, rtol=0)
+    torch.testing.assert_close(filled[hole], picture[hole], atol=LIGHT, rtol=0)
+    assert (filled - picture)[hole].abs().mean() < 0.02
     assert (reports[0].before, reports[0].after) == (None, None)
 
 
@@ -126,6 +127,16 @@ def test_a_clear_sky_keeps_its_hue_and_gets_no_grain(vgg, name):
     assert (hue - right).abs() < 2
     steps = (filled[:, 48:80, 49:80] - filled[:, 48:80, 48:79]).abs().mean()
     assert steps < 2 / 255
+
+
+@pytest.mark.parametrize("name", ["instant", "default"])
+def test_even_light_gets_no_steps(vgg, name):
+    """A wall that is light at the lower right and dark at the upper left: no other patch is as light as the hole."""
+    ramp = torch.linspace(0.3, 0.7, 256)
+    wall = ((ramp[:, None] + ramp) / 2).expand(3, 256, 256).contiguous()
+    mask = centre(256, 96)
+    filled, _ = refine(wall * (1 - mask), mask, wall, vgg, preset(name, scales=2))
+    torch.testing.assert_close(filled, wall, atol=0.005, rtol=0)
 
 
 def test_later_scales_look_near_the_matches_of_the_one_before(vgg):
