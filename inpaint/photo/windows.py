@@ -19,7 +19,8 @@ from inpaint.refinement.stages import scales_of
 CELL = 16  # pixels: holes in the same or neighbouring cells of such a grid are one hole
 EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
 SMALLEST_PIECE = 112  # pixels: thin holes are not cut shorter than this
-THIN = 32  # pixels: a hole less thick than this (a speck, a scratch, writing) hides little structure
+THIN = 32  # pixels: a hole less thick than this (a speck, a scratch, writing) hides little structure,
+LONG_AND_THIN = 96  # and so does a long one that is less thick than this (a cable, a post): both its sides are near
 CONTEXT = 16 / 7  # a window's side in sides of its hole: at 128 pixels the hole is 56, as in the Context Encoder
 
 
@@ -28,10 +29,7 @@ class Piece(NamedTuple):
 
     box: Box  # where, in the picture
     own: Bool[np.ndarray, "rows columns"]  # which pixels of the box belong to it
-
-    @property
-    def thin(self) -> bool:
-        return thickness(self.own) < THIN
+    thin: bool = False
 
 
 class Window(NamedTuple):
@@ -114,13 +112,14 @@ def pieces(hole: Marked) -> list[Piece]:
         longest = max(SMALLEST_PIECE, 4 * thickness(group.own))
         rows, columns = (np.array_split(np.arange(n), -(-n // longest)) for n in group.box.size)
         if len(rows) == len(columns) == 1:
-            found.append(group)
+            found.append(group._replace(thin=thickness(group.own) < THIN))
             continue
         for y in rows:
             for x in columns:
                 part = group.own[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
                 if part.any():
-                    found.append(tightened(group.box.top + int(y[0]), group.box.left + int(x[0]), part))
+                    piece = tightened(group.box.top + int(y[0]), group.box.left + int(x[0]), part)
+                    found.append(piece._replace(thin=thickness(piece.own) < LONG_AND_THIN))
     return sorted(found, key=lambda piece: -max(piece.box.size))
 
 

@@ -52,6 +52,17 @@ def test_thin_is_what_no_large_disc_fits_into(side, thin):
     assert thickness(np.zeros((5, 5), dtype=bool)) == 0
 
 
+@pytest.mark.parametrize(("thick", "thin"), [(60, True), (90, True), (110, False)])
+def test_a_long_hole_is_thin_where_a_compact_one_of_its_thickness_is_not(thick, thin):
+    hole = np.zeros((1000, 1000), dtype=bool)
+    hole[100 : 100 + thick, 10:990] = True
+    hole[500 : 500 + thick, 10 : 10 + thick] = True
+    cut, (compact,) = pieces(hole)[:-1], pieces(hole)[-1:]
+    assert len(cut) > 1
+    assert {piece.thin for piece in cut} == {thin}
+    assert not compact.thin
+
+
 def test_a_scratch_is_cut_into_short_pieces():
     hole = np.eye(2000, dtype=bool)
     found = pieces(hole | np.roll(hole, 1, 1))
