@@ -254,10 +254,10 @@ class Inpainter:
                 write_picture(x, folder / f"{name}.png")
 
         settings = self.settings
-        if piece.thin:  # only the finest layers: the others' patches are as large as the piece
+        if piece.thin:  # only the finest layers: patches of the others hardly fit beside it
             finest = min(self.vgg.strides[layer] for layer in settings.layers)
             settings = replace(settings, layers=tuple(n for n in settings.layers if self.vgg.strides[n] == finest))
-            if settings.voting_scales != 0:  # what is so narrow needs no gradient
+            if settings.voting_scales != 0:
                 settings = replace(settings, voting_scales=2, detail=True, gradient_scales=0)
         ratio = side / window.side
         # What is mirrored was needed to move the hole to the centre; but a hole at the photo's border would be there,

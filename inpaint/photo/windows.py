@@ -29,7 +29,7 @@ class Piece(NamedTuple):
 
     box: Box  # where, in the picture
     own: Bool[np.ndarray, "rows columns"]  # which pixels of the box belong to it
-    thin: bool = False
+    thin: bool = False  # whether it hides so little structure that it needs no gradient: see `pieces`
 
 
 class Window(NamedTuple):
@@ -109,17 +109,19 @@ def pieces(hole: Marked) -> list[Piece]:
     """
     found = []
     for group in groups(hole):
-        longest = max(SMALLEST_PIECE, 4 * thickness(group.own))
+        thick = thickness(group.own)
+        longest = max(SMALLEST_PIECE, 4 * thick)
         rows, columns = (np.array_split(np.arange(n), -(-n // longest)) for n in group.box.size)
         if len(rows) == len(columns) == 1:
-            found.append(group._replace(thin=thickness(group.own) < THIN))
+            found.append(group._replace(thin=thick < THIN))
             continue
+        limit = LONG_AND_THIN if thick < LONG_AND_THIN else THIN  # a corner of a thick hole is not thin
         for y in rows:
             for x in columns:
                 part = group.own[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
                 if part.any():
                     piece = tightened(group.box.top + int(y[0]), group.box.left + int(x[0]), part)
-                    found.append(piece._replace(thin=thickness(piece.own) < LONG_AND_THIN))
+                    found.append(piece._replace(thin=thickness(piece.own) < limit))
     return sorted(found, key=lambda piece: -max(piece.box.size))
 
 

@@ -40,14 +40,14 @@ def detailed(
     one's middle.
 
     Args:
-        known, mask: of this scale, twice the one before.
+        known, mask: of this scale, twice the one before; one row or column more is up to a pixel out of place.
         matches: for each cell of the scale before the flat index of its match, -1 where there is none.
         stride: pixels of the scale before that a cell is wide.
         whole: whether the known pixels replace those of the scale before, blurred by averages; or their detail alone,
             which is the known picture less its own half-size copy, is added to it: its colours stay as they were.
 
     Returns:
-        The picture, and the matches as they were moved, to the nearest cell.
+        The picture, and the matches as they were moved, to the nearest cell; or as they are, where nothing fits.
     """
     height, width = known.shape[-2:]
     filled = composite(before.known, before.filled, before.mask)
@@ -58,10 +58,13 @@ def detailed(
     side = 2 * 3 * stride
     tent = 1 - ((torch.arange(side, device=known.device) + 0.5) * 2 / side - 1).abs()
     weights = (tent[:, None] * tent).square().flatten()[None, :, None]
-    moved = torch.full_like(matches, -1)
+    moved = matches.clone()
     columns = matches.shape[1]
+    queries = (matches.flatten() >= 0).nonzero().flatten()
+    if not len(queries):
+        return composite(known, enlarged, mask), moved
     search = _Search(before, filled, stride)
-    for query in (matches.flatten() >= 0).nonzero().flatten().split(BLOCK):
+    for query in queries.split(BLOCK):
         corner, found = search(query, matches)
         query, corner = query[found], corner[found]
         moved.view(-1)[query] = _cell(corner, stride, columns)

@@ -172,16 +172,15 @@ def nearest(
 def suggested(query: Indices, guess: Int[Tensor, "rows columns"]) -> Int[Tensor, "queries 9"]:
     """What its neighbours' matches suggest to each query, itself in the middle: each match, moved as the query lies.
 
-    -1 where the neighbour has no match. What is suggested may be no candidate, but lies in the map.
+    -1 where the neighbour has no match, or the moved one leaves the map. What is suggested may be no candidate.
     """
-    columns = guess.shape[1]
-    y, x = query // columns, query % columns
+    rows, columns = guess.shape
+    dy, dx = torch.tensor(AROUND, device=guess.device).T
     padded = F.pad(guess, (1, 1, 1, 1), value=-1)
-    tries = []
-    for dy, dx in AROUND:
-        match = padded[y + 1 + dy, x + 1 + dx]
-        tries.append(torch.where(match >= 0, match - dy * columns - dx, -1))
-    return torch.stack(tries, 1)
+    match = padded[(query // columns)[:, None] + 1 + dy, (query % columns)[:, None] + 1 + dx]
+    y, x = match // columns - dy, match % columns - dx
+    inside = (match >= 0) & (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
+    return torch.where(inside, y * columns + x, -1)
 
 
 @torch.no_grad()

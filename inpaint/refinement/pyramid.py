@@ -38,7 +38,7 @@ def refine(
     Args:
         picture: what stands in the hole is not looked at.
         prediction: the first stage's result for the whole picture, at any size: x_i of the first scale. Each later
-            scale's x_i is the result of the one before, upsampled.
+            scale's x_i is the result of the one before, upsampled, with `detail`; where patches vote, what they give.
         settings: with a number of scales.
         on_scale: called after each scale with its number, its report and its result.
         on_progress: called after each round with the share of the work that is done, in (0, 1].

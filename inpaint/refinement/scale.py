@@ -15,7 +15,7 @@ from inpaint.refinement.energy import Energies, Target, target
 from inpaint.refinement.features import HoleFeatures
 from inpaint.refinement.matching import Bank, Colours, Cost, Indices, finer, geometry, make_bank, nearby, nearest
 from inpaint.refinement.optimise import LBFGS
-from inpaint.refinement.settings import VOTING_LAYER, Settings
+from inpaint.refinement.settings import Rule, Settings
 from inpaint.vgg import VGG
 
 FEW_PAIRS = 2**24  # of queries and candidates: so few are all looked at in less time than an iteration takes
@@ -58,10 +58,10 @@ class Scale:
         self.framed = self.hole.grown(1, mask.shape[-2:])  # total variation looks one pixel beyond the hole
         self.framed_mask = self.framed.of(mask)
 
-        compared = dict.fromkeys((*settings.layers, *([VOTING_LAYER] if settings.voting_scales != 0 else [])))
-        self.geometry = {layer: geometry(mask, vgg.strides[layer]) for layer in compared if layer in vgg.strides}
+        named = [layer for layer in settings.matched_layers if layer in vgg.strides]  # HoleFeatures refuses the others
+        self.geometry = {layer: geometry(mask, vgg.strides[layer]) for layer in named}
         wanted = {}
-        for layer in dict.fromkeys((*compared, settings.content_layer)):
+        for layer in dict.fromkeys((*settings.matched_layers, settings.content_layer)):
             if layer is not None:
                 stride = vgg.strides.get(layer, 1)
                 size = (mask.shape[-2] // stride, mask.shape[-1] // stride)
@@ -118,7 +118,7 @@ class Scale:
         phi = self.features(self._in_hole(pixels))
         for layer in self.settings.layers:
             near = self.geometry[layer].pairs > FEW_PAIRS
-            query, candidate = self.matched(layer, self.asking(layer, phi, pixels), near)
+            query, candidate = self.matched(layer, self.asking(layer, phi, pixels), near, self.settings.rule)
             self.targets[layer] = target(query, candidate, self.features.wanted[layer], self.banks[layer])
 
     def asking(self, layer: str, phi: Mapping[str, Tensor], pixels: Pixels) -> Float[Tensor, "channels rows columns"]:
@@ -128,7 +128,7 @@ class Scale:
 
     @torch.no_grad()
     def matched(
-        self, layer: str, asking: Tensor, near: bool, keys: Bank | None = None, cost: Cost | None = None
+        self, layer: str, asking: Tensor, near: bool, rule: Rule, keys: Bank | None = None, cost: Cost | None = None
     ) -> tuple[Indices, Indices]:
         """The layer's queries and their candidates, looked for everywhere or near earlier ones; both are kept.
 
@@ -136,7 +136,7 @@ class Scale:
             keys: what is asked is compared with: the layer's own, unless others are given.
         """
         patches, box = self.geometry[layer], self.features.wanted[layer]
-        keys, rule, guess = keys or self.keys[layer], self.settings.rule, self.matches.get(layer)
+        keys, guess = keys or self.keys[layer], self.matches.get(layer)
         if guess is None or not near:
             query, candidate = nearest(asking, box, patches.queries, keys, rule, cost)
         else:

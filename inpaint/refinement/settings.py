@@ -87,6 +87,11 @@ class Settings:
         if not self.layers:
             raise UserError("layers is empty: name at least one layer to match texture in, such as relu4_1.")
 
+    @property
+    def matched_layers(self) -> tuple[str, ...]:
+        """Those where patches are matched: for the texture, and for voting."""
+        return tuple(dict.fromkeys((*self.layers, *([VOTING_LAYER] if self.voting_scales != 0 else []))))
+
     def votes_at(self, number: int) -> int:
         """How often the hole is filled by voting at that scale, counted from the coarsest, 0."""
         if self.voting_scales is not None and number >= self.voting_scales:

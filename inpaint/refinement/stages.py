@@ -70,7 +70,7 @@ def inpaint(
     box = surroundings(hole or Box.around(mask), (height, width), scales)
     box = box.intersection(real) if real else box
     if settings.scales is None:
-        scales = scales_to_learn_from(box.of(mask), [vgg.strides[layer] for layer in settings.layers], scales)
+        scales = scales_to_learn_from(box.of(mask), [vgg.strides[layer] for layer in settings.matched_layers], scales)
     if not scales:
         return Filled(prediction, content, content, content_seconds, [])
     settings = replace(settings, scales=scales)

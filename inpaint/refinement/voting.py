@@ -78,12 +78,13 @@ class Costs:
     """
 
     def __init__(self, scale: Scale, prediction: Picture, cells: int) -> None:
-        stride, queries = scale.vgg.strides[LAYER], scale.geometry[LAYER].queries
-        self.rows, self.columns = queries.shape
+        stride = scale.vgg.strides[LAYER]
+        self.rows, self.columns = scale.geometry[LAYER].queries.shape
         self.wanted, self.offered = (
             F.unfold(F.avg_pool2d(x, stride)[None], 3, padding=1)[0].T for x in (prediction, scale.known)
         )
-        depth = torch.from_numpy(ndimage.distance_transform_edt(queries.cpu().numpy())).to(prediction)
+        hole = F.max_pool2d(scale.mask, stride)[0] > 0
+        depth = torch.from_numpy(ndimage.distance_transform_edt(hole.cpu().numpy())).to(prediction)
         depth = (depth.flatten() - 1).clamp(min=0) / cells
         self.colour = COLOUR_INSIDE + (COLOUR - COLOUR_INSIDE) * torch.exp(-depth / DECAY)
 
@@ -99,13 +100,22 @@ class Costs:
         Args:
             matches: those of the round before; alone is what continues none of them.
         """
-        colours = (self.wanted[query][:, None] - self.offered[tried]).pow(2).mean(-1)
+        wanted, offered = self.wanted[query], self.offered[tried]
+        if len(tried) == 1:  # the same for all queries: a product, which is quicker and smaller than all differences
+            colours = torch.cdist(wanted, offered[0]).square() / wanted.shape[1]
+        else:
+            colours = (wanted[:, None] - offered).pow(2).mean(-1)
         height = (query[:, None] // self.columns - tried // self.columns).abs() / self.rows
         cost = self.colour[query][:, None] * colours + HEIGHT * height
         if matches is not None:
-            neighbours = suggested(query, matches).T
-            together = sum((tried == move[:, None]).float() for i, move in enumerate(neighbours) if AROUND[i] != (0, 0))
-            cost = cost + ALONE * (1 - together / (len(AROUND) - 1))
+            neighbours = suggested(query, matches)[:, [move != (0, 0) for move in AROUND]]
+            if len(tried) == 1:
+                cells = cost.new_zeros(len(query), self.rows * self.columns + 1)  # and one for no match
+                cells.scatter_add_(1, neighbours % cells.shape[1], torch.ones_like(neighbours, dtype=cost.dtype))
+                together = cells[:, tried[0]]
+            else:
+                together = (tried[:, :, None] == neighbours[:, None]).sum(-1)
+            cost = cost + ALONE * (1 - together / neighbours.shape[1])
         return lengths[query][:, None] * cost
 
 
@@ -113,7 +123,8 @@ class Costs:
 def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
     """Rounds of matching and laying at one scale, which from then on starts from what they give.
 
-    At the first scale every candidate is looked at, at the later ones those near the matches of the scale before.
+    At the first scale every candidate is looked at, at the later ones those near the matches of the scale before;
+    always by normalised cross-correlation, in whose unit the costs are stated.
 
     Args:
         prediction: the first stage's, at this scale.
@@ -132,6 +143,6 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
         lengths = torch.zeros_like(queries, dtype=asking.dtype)
         box.of(lengths).copy_((9 * F.avg_pool2d(asking.pow(2).sum(0)[None], 3, 1, 1)[0]).sqrt())
         cost = partial(costs, lengths.flatten(), scale.matches.get(LAYER))
-        query, candidate = scale.matched(LAYER, asking, near=number > 0, keys=offered, cost=cost)
+        query, candidate = scale.matched(LAYER, asking, number > 0, "ncc", offered, cost)
         light = lighter(costs.wanted[query], costs.offered[candidate])
         scale.start_from(lay(scale.start, scale.mask, query, candidate, scale.vgg.strides[LAYER], light))

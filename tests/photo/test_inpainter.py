@@ -36,7 +36,7 @@ def network_file(path, **options):
 def inpainter(tmp_path_factory):
     """With a network that was never trained, and as little refinement as there can be."""
     made = Inpainter(network_file(tmp_path_factory.mktemp("weights") / "net.safetensors"), "instant", device="cpu")
-    made.settings = replace(made.settings, iterations=1)
+    made.settings = replace(made.settings, gradient_scales=1, iterations=1)
     return made
 
 
@@ -68,7 +68,7 @@ def test_any_picture_with_any_holes(inpainter, seed, height, width, channels, de
     marked = np.zeros((height, width), dtype=bool)
     for _ in range(holes):
         top, left = rng.integers(0, height), rng.integers(0, width)
-        marked[top : top + rng.integers(1, 30), left : left + rng.integers(1, 30)] = True
+        marked[top : top + rng.integers(1, 50), left : left + rng.integers(1, 50)] = True
     photo = Photo(pixels, {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels])
     hole = soften(marked, dilate, feather) > 0
     if hole.all():
@@ -81,6 +81,7 @@ def test_any_picture_with_any_holes(inpainter, seed, height, width, channels, de
     assert filled.pixels.dtype == pixels.dtype
     assert done
     for scale in (scale for hole in done for scale in hole.scales):
+        assert (scale.after is None) == (scale.iterations == 0)
         assert scale.after is None or scale.after.total(inpainter.settings).isfinite().all()
 
 
@@ -176,24 +177,25 @@ def test_progress_and_intermediates(inpainter, tmp_path, monkeypatch):
 
 
 def test_many_specks_are_each_filled_alone(inpainter, monkeypatch):
-    """The refinement of a speck sees no other, and matches only what is finer than the speck; a thick hole sees all."""
+    """A speck sees no other, matches only what is finer than itself, and takes no gradient; a thick hole sees all."""
     marked = disc(200, 300, 100, 230, 20)
     for x in (30, 80, 130):
         marked |= disc(200, 300, 60, x, 2)
     calls = []
 
     def watched(picture, mask, first_stage, vgg, settings, **rest):
-        calls.append((int(rest["real"].of(mask).sum()), settings.layers))
+        calls.append((int(rest["real"].of(mask).sum()), settings.layers, settings.gradient_scales))
         return inpaint(picture, mask, first_stage, vgg, settings, **rest)
 
     monkeypatch.setattr(module, "inpaint", watched)
+    monkeypatch.setattr(inpainter, "settings", replace(inpainter.settings, layers=("relu3_1", "relu4_1")))
     photo = Photo(picture(200, 300), "RGB")
     filled, holes = inpainter.fill_photo(photo, marked, dilate=0, feather=1)
-    speck, layers = int(disc(200, 300, 60, 30, 2).sum()), inpainter.settings.layers
+    speck = int(disc(200, 300, 60, 30, 2).sum())
     assert len(holes) == len(calls) == 4
     assert calls[0][0] >= int(disc(200, 300, 100, 230, 20).sum())
-    assert [size for size, _ in calls[1:]] == [speck] * 3
-    assert [names for _, names in calls] == [layers] + [("relu3_1",)] * 3
+    assert calls[0][1:] == (("relu3_1", "relu4_1"), 1)
+    assert calls[1:] == [(speck, ("relu3_1",), 0)] * 3
     outside = soften(marked, 0, 1) == 0
     assert np.array_equal(filled.pixels[outside], photo.pixels[outside])
 

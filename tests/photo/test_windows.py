@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint.imaging.box import Box
-from inpaint.photo.windows import CELL, Window, groups, pieces, reflected, soften, thickness
+from inpaint.photo.windows import CELL, LONG_AND_THIN, Window, groups, pieces, reflected, soften, thickness
 from inpaint.refinement.stages import scales_of
 
 
@@ -61,6 +61,13 @@ def test_a_long_hole_is_thin_where_a_compact_one_of_its_thickness_is_not(thick, 
     assert len(cut) > 1
     assert {piece.thin for piece in cut} == {thin}
     assert not compact.thin
+
+
+def test_the_corners_of_a_thick_hole_that_is_cut_are_not_thin():
+    y, x = np.mgrid[:1600, :1600]
+    found = pieces(abs(x - y) < 127)
+    assert min(thickness(piece.own) for piece in found) < LONG_AND_THIN
+    assert not any(piece.thin for piece in found)
 
 
 def test_a_scratch_is_cut_into_short_pieces():

@@ -40,9 +40,10 @@ def test_detail_is_that_of_the_matches(whole):
 def test_a_match_moves_by_pixels_to_where_it_fits(off):
     """The pattern repeats every 16 + off pixels, and matches lie on a grid of 4."""
     picture, mask, before, query = case(period=16 + off, side=32)
-    filled, _ = detailed(picture, mask, before, moved_by(query, -8), STRIDE, whole=True)
+    filled, moved = detailed(picture, mask, before, moved_by(query, -8), STRIDE, whole=True)
     if 2 * off in range(-REACH, REACH + 1):  # two periods away
         torch.testing.assert_close(filled, picture, atol=1e-4, rtol=0)
+        assert torch.equal(moved, moved_by(query, {-1: -7, 0: -8, 1: -8}[off]))  # 30, 32, 34 pixels, in cells of 4
     else:
         assert (filled - picture).abs().max() > 0.1
 
@@ -69,6 +70,16 @@ def test_without_a_match_the_fill_is_enlarged():
     filled, moved = detailed(picture, mask, before, torch.full_like(query, -1, dtype=torch.long), STRIDE, whole=True)
     torch.testing.assert_close(filled, composite(picture, resize(before.filled, (256, 256)).clamp(0, 1), mask))
     assert (moved == -1).all()
+
+
+def test_a_match_that_touches_the_hole_is_kept_but_not_laid():
+    """Later scales still look there; enlarging blends the pixels beside the hole with those in it."""
+    picture, mask, before, query = case(period=16)
+    alone = torch.full_like(query, -1, dtype=torch.long)
+    alone[16, 16] = 16 * 32 + 11  # its patch ends where the hole begins
+    filled, moved = detailed(picture, mask, before, alone, STRIDE, whole=True)
+    assert torch.equal(moved, alone)
+    torch.testing.assert_close(filled, composite(picture, resize(before.filled, (256, 256)).clamp(0, 1), mask))
 
 
 def test_no_patch_is_taken_that_touches_the_hole():

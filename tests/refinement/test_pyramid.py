@@ -153,7 +153,7 @@ def test_bfloat16_is_close_to_float32(vgg):
     assert (pictures[0] - pictures[1]).pow(2).mean() < 10 ** (-35 / 10)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     height=st.integers(48, 75),
     width=st.integers(48, 75),
@@ -162,16 +162,20 @@ def test_bfloat16_is_close_to_float32(vgg):
     tall=st.integers(1, 14),
     wide=st.integers(1, 14),
     density=st.sampled_from([0.2, 1.0]),
+    scales=st.sampled_from([1, 2]),
+    gradient_scales=st.sampled_from([0, 1]),
 )
-def test_any_hole_anywhere(vgg, height, width, top, left, tall, wide, density):
+def test_any_hole_anywhere(vgg, height, width, top, left, tall, wide, density, scales, gradient_scales):
     """Sizes that no stride divides, ragged holes, at the border, of one pixel: finite inside, untouched outside."""
+    height, width = height + 32 * (scales - 1), width + 32 * (scales - 1)
     picture = gravel(height, width)
     mask = torch.zeros(1, height, width)
     top, left = min(top, height - 1), min(left, width - 1)
     inside = mask[..., top : top + tall, left : left + wide]
     inside[torch.rand(inside.shape, generator=torch.Generator().manual_seed(tall)) < density] = 1
     mask[..., top, left] = 1
-    filled, _ = refine(picture, mask, flat_prediction(picture, mask), vgg, preset(scales=1, rounds=1, iterations=2))
+    chosen = preset(scales=scales, gradient_scales=gradient_scales, iterations=2)
+    filled, _ = refine(picture, mask, flat_prediction(picture, mask), vgg, chosen)
     assert filled.isfinite().all()
     assert torch.equal(filled * (1 - mask), picture * (1 - mask))
     assert not torch.equal(filled, picture)

@@ -77,6 +77,38 @@ def test_each_cost_has_the_value_that_it_should(vgg):
     torch.testing.assert_close(cost, torch.tensor([[HEIGHT * 10 / 32 + ALONE, ALONE * 7 / 8]]))
 
 
+def test_costs_are_the_same_asked_for_all_alike_or_each_on_its_own(vgg):
+    picture, mask = boards(), centre()
+    scale = Scale(vgg, picture, mask, picture, VOTED)
+    query = scale.geometry[VOTING_LAYER].queries.flatten().nonzero().flatten()
+    tried = (~scale.geometry[VOTING_LAYER].queries).flatten().nonzero().flatten()[None, 40:90]
+    matches = torch.where(scale.geometry[VOTING_LAYER].queries, tried[0, 7], -1)
+    cost, lengths = Costs(scale, picture.flip(2), 1), torch.rand(32 * 32)
+    alike, each = (cost(lengths, matches, query, t) for t in (tried, tried.repeat(len(query), 1)))
+    torch.testing.assert_close(alike, each, atol=1e-5, rtol=1e-4)
+    assert alike.std() > 0
+
+
+def test_the_prediction_is_less_sure_far_from_what_is_known_and_a_border_knows_nothing(vgg):
+    """A hole over the left half, to the picture's border: the cost of colour falls all the way there."""
+    mask = torch.zeros(1, 128, 128)
+    mask[:, 32:96, :64] = 1
+    colour = Costs(Scale(vgg, boards(), mask, boards(), VOTED), boards(), 1).colour.view(32, 32)
+    middle = colour[16, 1:16]
+    assert (middle[1:] >= middle[:-1]).all()
+    assert middle[0] < 13
+    torch.testing.assert_close(middle[-1], torch.tensor(COLOUR))
+
+
+def test_votes_count_in_the_same_unit_whatever_the_rule(vgg):
+    picture, mask = boards(), centre()
+    fills = [
+        refine(picture, mask, blurred(picture, 2.0), vgg, preset("instant", scales=1, rule=rule))[0]
+        for rule in ("ncc", "l2")
+    ]
+    assert torch.equal(*fills)
+
+
 @pytest.mark.parametrize("near", [False, True])
 def test_a_cost_decides_between_equals(near):
     """On equal features the cheapest candidate wins, wherever it is looked for."""
@@ -102,6 +134,13 @@ def test_neighbours_suggest_their_matches_moved():
     assert tries[AROUND.index((0, 0))] == 13
     assert tries[AROUND.index((0, 1))] == 6
     assert (tries >= 0).sum() == 2
+
+
+def test_what_is_suggested_lies_in_the_map():
+    guess = torch.full((4, 5), -1)
+    guess[1, 1], guess[2, 2] = 9, 0  # the last of a row, the first of all
+    tries = suggested(torch.tensor([5, 12, 18]), guess)
+    assert set(tries.flatten().tolist()) == {-1, 0, 8, 6}
 
 
 def test_grey_stays_grey_however_it_is_filled(vgg):
