@@ -56,7 +56,11 @@ GROUPS: dict[str, dict[str, Settings]] = {
         "2 rounds of 6": preset(rounds=2),
         "best": preset("best"),
     },
-    "scales": {"1 scale": preset(scales=1), "2 scales": preset(scales=2)},
+    "scales": {
+        "1 scale": preset(scales=1),
+        "2 scales": preset(scales=2),
+        "gradient at 2 of 3": preset(gradient_scales=2),
+    },
 }
 HEADINGS = ("variant", "PSNR, dB", "against stage 1", "SSIM", "perceptual", "sharpness", "seam", "cast", "CPU seconds")
 
@@ -78,18 +82,18 @@ def measures(result: Picture, prediction: Picture, picture: Picture, mask: Mask,
 
 
 def run(
-    settings: Settings, cases: Sequence[Case], content: FirstStage, vgg: VGG
-) -> tuple[list[float], list[float], list[Tensor]]:
-    """The values of stage 1's row and of this row, means over the cases, and what is shown of the results."""
-    alone, rows, results, eye = [], [], [], load_vgg()  # in float32, which `vgg` need not be
+    settings: Settings | None, cases: Sequence[Case], content: FirstStage, vgg: VGG
+) -> tuple[list[float], list[Tensor]]:
+    """A row's values, means over the cases, and what is shown of the results; without settings of stage 1 alone."""
+    rows, results, eye = [], [], load_vgg()  # in float32, which `vgg` need not be
     for picture, mask in cases:
         began = time.process_time()
-        filled = inpaint(picture, mask, content, vgg, settings)
-        seconds = time.process_time() - began
-        alone.append([*measures(filled.content, filled.content, picture, mask, eye), filled.content_seconds])
-        rows.append([*measures(filled.refined, filled.content, picture, mask, eye), seconds])
-        results.append(near_the_hole(filled.refined))
-    return torch.tensor(alone).mean(0).tolist(), torch.tensor(rows).mean(0).tolist(), results
+        filled = inpaint(picture, mask, content, vgg, settings or preset("instant"))
+        seconds = time.process_time() - began if settings else filled.content_seconds
+        result = filled.refined if settings else filled.content
+        rows.append([*measures(result, filled.content, picture, mask, eye), seconds])
+        results.append(near_the_hole(result))
+    return torch.tensor(rows).mean(0).tolist(), results
 
 
 def table(rows: dict[str, list[float]]) -> str:
@@ -105,7 +109,7 @@ def table(rows: dict[str, list[float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/authors_examples"))
-    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--pictures", type=int, default=4)
     parser.add_argument("--results", type=Path, default=Path("outputs/refinement_choices"))
     options = parser.parse_args()
     files = sorted(options.data.glob("real_*.png"))[: options.pictures]
@@ -113,17 +117,17 @@ def main() -> None:
         print(f"skipped, for {options.data} holds no real_*.png")
         return
     cases, content, vgg = [authors_case(path) for path in files], Network(STARTER), load_vgg().on("cpu")
-    default = {"**default**": preset()}
-    variants = default | {name: settings for group in GROUPS.values() for name, settings in group.items()}
+    variants: dict[str, Settings | None] = {"stage 1 alone": None, "**default**": preset()}
+    variants |= {name: settings for group in GROUPS.values() for name, settings in group.items()}
     kept = options.results / "rows.json"
     measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for name, settings in track(variants.items(), "variants"):
         key = f"{settings} on {', '.join(path.stem for path in files)}: {', '.join(HEADINGS)}"
         if measured.get(name, {}).get("key") != key:
-            alone, values, results = run(settings, cases, content, vgg)
+            values, results = run(settings, cases, content, vgg)
             for number, result in enumerate(results):
                 write_picture(result, options.results / f"{name.strip('*')}_{number}.png")
-            measured[name] = {"key": key, "values": values, "alone": alone}
+            measured[name] = {"key": key, "values": values}
             with atomic(kept) as beside:
                 beside.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
 
@@ -137,8 +141,7 @@ def main() -> None:
     readme = HERE / "README.md"
     start, _, rest = readme.read_text(encoding="utf-8").partition("<!-- table -->\n")
     _, _, end = rest.partition("<!-- /table -->\n")
-    stage_1 = {"stage 1 alone": measured["**default**"]["alone"]}
-    written = table(stage_1 | {name: measured[name]["values"] for name in variants})
+    written = table({name: measured[name]["values"] for name in variants})
     readme.write_text(f"{start}<!-- table -->\n{written}\n<!-- /table -->\n{end}", encoding="utf-8")
     print(f"{readme}, and a picture a group beside it")
 
