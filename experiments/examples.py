@@ -30,6 +30,7 @@ def authors_case(path: Path) -> tuple[Picture, Mask]:
 
 def near_the_hole(picture: Float[Tensor, "3 512 512"]) -> Float[Tensor, "3 288 288"]:
     """The authors' hole and 32 pixels around it."""
+    assert picture.shape[1:] == (512, 512)
     return picture[:, 112:400, 112:400]
 
 

@@ -1,4 +1,4 @@
-"""Everything that decides what the refinement does, and the presets of it.
+"""What can be set in the refinement, and the presets of it; what a match costs in voting stands in `voting`.
 
 A preset is a file of `conf/model/preset`: the one place where its values stand, whether Hydra composes them for an
 experiment or `preset` reads them for a photo.

@@ -21,7 +21,9 @@ def pictures(tmp_path, monkeypatch):
     torch.manual_seed(0)
     for i in range(2):
         write_picture(resize(torch.rand(1, 3, 64, 64), (512, 512))[0], tmp_path / "data" / f"real_{i}.png")
-        write_picture(torch.rand(3, 208, 208), tmp_path / "data" / f"published_{i}.png")
+        published = torch.zeros(3, 208, 208)  # of which the middle is shown
+        published[:, 44:164, 44:164] = 0.6
+        write_picture(published, tmp_path / "data" / f"published_{i}.png")
     for module in (choices, scales):
         monkeypatch.setattr(module, "HERE", tmp_path)
     return tmp_path
@@ -57,7 +59,9 @@ def test_the_picture_of_the_scales(pictures, monkeypatch):
     monkeypatch.setattr(scales, "GROWN", [path.name for path in sorted((pictures / "data").glob("real_*"))[:1]])
     monkeypatch.setattr(sys, "argv", ["scales", "--data", str(pictures / "data"), "--pictures", "1"])
     scales.main()
-    assert read_picture(pictures / "scales.jpg").shape == (3, 24 + 164, 6 * 164 - 4)
+    shown = read_picture(pictures / "scales.jpg")
+    assert shown.shape == (3, 24 + 164, 6 * 164 - 4)
+    assert (shown[:, 34:174, -150:-10] - 0.6).abs().max() < 0.1
     assert read_picture(pictures / "growth.jpg").shape == (3, 24 + 164, 9 * 164 - 4)
 
 
