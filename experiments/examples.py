@@ -34,13 +34,23 @@ def near_the_hole(picture: Float[Tensor, "3 512 512"]) -> Float[Tensor, "3 288 2
     return picture[:, 112:400, 112:400]
 
 
+def enlarged(picture: Picture) -> Float[Tensor, "3 512 512"]:
+    """At 512 x 512: nearest, so that pixels are seen as they are."""
+    return F.interpolate(picture[None], (512, 512))[0]
+
+
+def published_result(folder: Path, name: str) -> Float[Tensor, "3 512 512"]:
+    """What the method's authors published for the picture of that name, `real_...`; their files are half as large."""
+    return enlarged(read_picture(folder / f"{name.replace('real', 'published')}.png"))
+
+
 def scale_by_scale(
     case: tuple[Picture, Mask], content: FirstStage, vgg: VGG, settings: Settings
 ) -> tuple[Filled, list[Picture]]:
-    """A case filled, and what each scale made of it, all as 512 x 512: nearest, so that pixels are seen as they are."""
+    """A case filled, and what each scale made of it, all as 512 x 512."""
     scales: list[Picture] = []
     filled = inpaint(*case, content, vgg, settings, on_scale=lambda number, report, picture: scales.append(picture))
-    return filled, [F.interpolate(picture[None], (512, 512))[0] for picture in scales]
+    return filled, [enlarged(picture) for picture in scales]
 
 
 def problem(size: int = 512, hole: int = 256) -> tuple[Picture, Mask, Picture]:

@@ -11,11 +11,10 @@ import argparse
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from experiments.examples import near_the_hole
+from experiments.examples import near_the_hole, published_result
 from experiments.pictures import save_jpeg
 from inpaint.errors import UserError
 from inpaint.evaluation.gallery import gallery
@@ -38,9 +37,7 @@ def row(folder: Path, published: Path | None) -> list[Tensor]:
         raise UserError(
             f"{folder} is {stages[0].shape[2]} x {stages[0].shape[1]}, but what was published is of 512 x 512."
         )
-    theirs = read_picture(published / f"{folder.name.replace('real', 'published')}.png")
-    enlarged = F.interpolate(theirs[None], (512, 512))[0]  # nearest, so that pixels are seen as large as they are
-    return [near_the_hole(picture) for picture in (*stages, enlarged)]
+    return [near_the_hole(picture) for picture in (*stages, published_result(published, folder.name))]
 
 
 def main() -> None:

@@ -8,12 +8,10 @@ of them also what the hole at 128 pixels holds after 1, 2, 4 and 8 rounds of vot
 import argparse
 from pathlib import Path
 
-import torch.nn.functional as F
-
-from experiments.examples import authors_case, near_the_hole, scale_by_scale
+from experiments.examples import authors_case, near_the_hole, published_result, scale_by_scale
 from inpaint.content.weights import STARTER
 from inpaint.evaluation.gallery import gallery
-from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.imaging.reading import write_picture
 from inpaint.photo.first_stage import Network
 from inpaint.refinement.settings import preset
 from inpaint.vgg import load_vgg
@@ -40,8 +38,7 @@ def main() -> None:
         filled, scales = scale_by_scale(case, content, vgg, preset())
         columns = [filled.content, *scales[:-1], filled.refined, case[0]]
         if number < options.pictures:
-            published = read_picture(path.with_name(path.name.replace("real", "published")))[None]  # half as large
-            rows.append([near_the_hole(x) for x in (*columns, F.interpolate(published, (512, 512))[0])])
+            rows.append([near_the_hole(x) for x in (*columns, published_result(path.parent, path.stem))])
         if path.name in GROWN:
             votes = (preset(voting_rounds=rounds, gradient_scales=0) for rounds in ROUNDS)
             voted = [scale_by_scale(case, content, vgg, settings)[1][0] for settings in votes]

@@ -40,12 +40,7 @@ def lighter(
 
 
 def lay(
-    picture: Picture,
-    mask: Mask,
-    query: Indices,
-    candidate: Indices,
-    stride: int,
-    light: Float[Tensor, "queries 1"] | float = 0.0,
+    picture: Picture, mask: Mask, query: Indices, candidate: Indices, stride: int, light: Float[Tensor, "queries 1"]
 ) -> Picture:
     """The picture with its hole filled by the matched patches: the means of the pixels that their nine cells lay.
 
@@ -101,7 +96,8 @@ class Costs:
             matches: those of the round before; alone is what continues none of them.
         """
         wanted, offered = self.wanted[query], self.offered[tried]
-        if len(tried) == 1:  # the same for all queries: a product, which is quicker and smaller than all differences
+        alike = len(tried) == 1  # for all queries: then products do, which are quicker and smaller than all differences
+        if alike:
             colours = torch.cdist(wanted, offered[0]).square() / wanted.shape[1]
         else:
             colours = (wanted[:, None] - offered).pow(2).mean(-1)
@@ -109,7 +105,7 @@ class Costs:
         cost = self.colour[query][:, None] * colours + HEIGHT * height
         if matches is not None:
             neighbours = suggested(query, matches)[:, [move != (0, 0) for move in AROUND]]
-            if len(tried) == 1:
+            if alike:
                 cells = cost.new_zeros(len(query), self.rows * self.columns + 1)  # and one for no match
                 cells.scatter_add_(1, neighbours % cells.shape[1], torch.ones_like(neighbours, dtype=cost.dtype))
                 together = cells[:, tried[0]]

@@ -34,7 +34,9 @@ def test_matches_of_one_move_copy_their_pixels():
     found = geometry(mask, 4)
     query = found.queries.flatten().nonzero().flatten()
     move = -9  # cells to the left, 36 pixels
-    laid = lay(composite(picture, torch.zeros_like(picture), mask), mask, query, query + move, 4)
+    laid = lay(
+        composite(picture, torch.zeros_like(picture), mask), mask, query, query + move, 4, torch.zeros(len(query), 1)
+    )
     torch.testing.assert_close(laid[:, 48:80, 48:80], picture[:, 48:80, 12:44], atol=1e-6, rtol=0)
     assert torch.equal(laid * (1 - mask), picture * (1 - mask))
 
