@@ -25,7 +25,7 @@ def reaches_outside(mask: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("hole", HOLES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(height=st.integers(4, 97), width=st.integers(4, 97), seed=st.integers(0, 2**40))
 def test_a_hole_is_binary_never_empty_and_inside_the_middle_half(hole, height, width, seed):
     mask = hole((height, width), hole_generator(seed))

@@ -60,7 +60,7 @@ def disc(height=90, width=110, y=45, x=55, radius=6):
     feather=st.integers(0, 3),
     holes=st.integers(1, 3),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 def test_any_picture_with_any_holes(inpainter, seed, height, width, channels, deep, dilate, feather, holes):
     """Outside nothing changes, not a bit; inside there are numbers (the refinement refuses others itself)."""
     rng = np.random.default_rng(seed)

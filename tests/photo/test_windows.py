@@ -28,7 +28,7 @@ def test_near_holes_are_one_and_far_ones_are_not():
     width=st.integers(1, 90),
     density=st.sampled_from([0.001, 0.02, 0.5, 1.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pieces_hold_every_pixel_once(seed, height, width, density):
     hole = np.random.default_rng(seed).random((height, width)) < density
     count = np.zeros(hole.shape, dtype=int)
@@ -78,7 +78,7 @@ def test_a_scratch_is_cut_into_short_pieces():
 
 
 @given(top=st.integers(0, 3000), left=st.integers(0, 3000), height=st.integers(1, 1500), width=st.integers(1, 1500))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_window_has_its_hole_in_the_middle_half(top, left, height, width):
     box = Box(left, top, left + width, top + height)
     window = Window.around(box)

@@ -10,7 +10,7 @@ from inpaint.refinement.features import HoleFeatures
 LAYERS = ("relu3_1", "relu4_1")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @example(height=51, width=24, corner=(0.171875, 0.3125), side=(5, 1))
 @given(
     height=st.integers(24, 61),

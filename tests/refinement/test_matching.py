@@ -45,7 +45,7 @@ def explicit(asked, bank, where, rule):
     return best
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), rule=st.sampled_from(["l2", "ncc"]), block=st.sampled_from([1, 4000, 2**26]))
 def test_nearest_and_identity_against_explicit_patches(seed, rule, block):
     """Blocked or not, the matches are those of explicit patches, and so is the energy of the weighted cells."""
@@ -128,7 +128,7 @@ def test_nearby_finds_a_shifted_copy_from_one_right_neighbour(rule):
     assert found.tolist() == (query + 4 * 20 - 3).tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), rule=st.sampled_from(["l2", "ncc"]))
 def test_nearby_is_never_worse_than_the_guess_and_keeps_to_candidates(seed, rule):
     _, asked, where, bank, box = searchable(seed)

@@ -153,12 +153,12 @@ def test_bfloat16_is_close_to_float32(vgg):
     assert (pictures[0] - pictures[1]).pow(2).mean() < 10 ** (-35 / 10)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
-    height=st.integers(48, 75),
-    width=st.integers(48, 75),
-    top=st.integers(0, 60),
-    left=st.integers(0, 60),
+    height=st.integers(64, 91),  # at 64 pixels and more, 8 cells of relu4_1, a hole of 14 leaves a candidate anywhere
+    width=st.integers(64, 91),
+    top=st.integers(0, 90),
+    left=st.integers(0, 90),
     tall=st.integers(1, 14),
     wide=st.integers(1, 14),
     density=st.sampled_from([0.2, 1.0]),
@@ -167,7 +167,7 @@ def test_bfloat16_is_close_to_float32(vgg):
 )
 def test_any_hole_anywhere(vgg, height, width, top, left, tall, wide, density, scales, gradient_scales):
     """Sizes that no stride divides, ragged holes, at the border, of one pixel: finite inside, untouched outside."""
-    height, width = height + 32 * (scales - 1), width + 32 * (scales - 1)
+    height, width = height * scales, width * scales
     picture = gravel(height, width)
     mask = torch.zeros(1, height, width)
     top, left = min(top, height - 1), min(left, width - 1)

@@ -184,7 +184,7 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=1, max_size=2))
-@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
+@settings(max_examples=25, suppress_health_check=QUIET)
 def test_any_values_are_refused_or_give_whole_results(tmp_path: Path, changes: dict[str, str]) -> None:
     folder = tmp_path / "run"
     shutil.rmtree(folder, ignore_errors=True)
@@ -252,7 +252,7 @@ def test_a_checkpoint_of_another_architecture(override: str, trained: Path, tmp_
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
+@settings(max_examples=30, suppress_health_check=QUIET)
 def test_a_checkpoint_with_bytes_changed(trained: Path, tmp_path: Path, data: st.DataObject) -> None:
     """Refused, or (in the archive's own padding) read as it was."""
     content = bytearray(trained.read_bytes())
@@ -275,7 +275,7 @@ def noise(seed: int = 0) -> Image.Image:
 
 
 @given(st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF"]), st.data())
-@settings(max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
+@settings(max_examples=80, suppress_health_check=QUIET)
 def test_a_picture_file_with_bytes_changed(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     buffer = io.BytesIO()
     noise().save(buffer, kind)
@@ -293,7 +293,7 @@ def test_a_picture_file_with_bytes_changed(tmp_path: Path, kind: str, data: st.D
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 128), st.integers(0, 127), st.integers(0, 127))
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25)
 def test_any_hole_is_filled_or_refused(seed: int, side: int, top: int, left: int) -> None:
     torch.manual_seed(0)
     module = tiny_gan().eval()
