@@ -12,7 +12,7 @@ from inpaint.imaging.pixels import resize
 from inpaint.imaging.reading import read_picture, write_picture
 from inpaint.refinement.settings import preset
 
-QUICK = partial(preset, scales=1, rounds=1, iterations=1)
+QUICK = partial(preset, scales=3, rounds=1, iterations=1, gradient_scales=1)  # at 128, and up to 512 by detail
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_row_a_choice_and_none_is_measured_twice(pictures, monkeypatch):
 
 
 def test_the_picture_of_the_scales(pictures, monkeypatch):
-    monkeypatch.setattr(scales, "preset", partial(QUICK, scales=3))
+    monkeypatch.setattr(scales, "preset", QUICK)
     monkeypatch.setattr(scales, "GROWN", [path.name for path in sorted((pictures / "data").glob("real_*"))[:1]])
     monkeypatch.setattr(sys, "argv", ["scales", "--data", str(pictures / "data"), "--pictures", "1"])
     scales.main()
