@@ -46,6 +46,7 @@ def test_sections_and_where_they_belong() -> None:
 def test_every_metric_is_one_that_runs_log(tmp_path: Path) -> None:
     cfg = composed(tmp_path, small(["+experiment=quickstart"]))
     OmegaConf.update(cfg, "model.preset.scales", 3)
+    cfg.data.test_size = 512
     entry.train(cfg)
     with (tmp_path / "logs" / "metrics.csv").open(newline="") as file:
         logged = set(next(csv.reader(file)))
