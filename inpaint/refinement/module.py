@@ -32,9 +32,8 @@ class Refinement(pl.LightningModule):
         self.content, self.preset, self.precision = content, preset, precision
         self.vgg = load_vgg(weights)
         self.weight_files = getattr(content, "weight_files", {}) | self.vgg.weight_files
-        self.vgg.steps(
-            [*preset.matched_layers, *([preset.content_layer] if preset.content_layer else [])]
-        )  # all there?
+        named = [*preset.matched_layers, *([preset.content_layer] if preset.content_layer else [])]
+        self.vgg.steps(named)  # refuses what is not there
 
     def setup(self, stage: str) -> None:
         self.vgg.on(self.trainer.strategy.root_device, self.precision)
