@@ -11,14 +11,15 @@ from inpaint.classical.filling import fill, filler
 from inpaint.content.networks import SIDE
 from inpaint.content.weights import STARTER, load_network
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import resize, resize_masked
+from inpaint.imaging.pixels import Mask, Picture, resize, resize_masked
 from inpaint.imaging.reading import opened, to_rgb
 from inpaint.imaging.smooth import diffuse
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.windows import Window
-from inpaint.refinement.stages import FirstStage, Picture, predict
+from inpaint.refinement.pyramid import blurred
+from inpaint.refinement.stages import FirstStage, predict
 
-NOISE = 0.1  # standard deviation, of what another seed adds to the prediction
+VARIETY = 0.5  # of what another seed adds to the prediction, in the standard deviations of the surroundings
 CHECKPOINTS = (".ckpt", ".pt", ".pth", ".safetensors")  # of checkpoints
 
 
@@ -71,13 +72,22 @@ class Given:
 
 
 def varied(first_stage: FirstStage, seed: int) -> FirstStage:
-    """The first stage with noise added to its prediction, so coarse that no smoothing takes it away."""
+    """The first stage with blots added to its prediction, so coarse that no smoothing takes them away.
 
-    def predict(picture: Tensor, mask: Tensor) -> Tensor:
+    Their colours are drawn with the covariance of what the known picture has beside its own blur, times `VARIETY`: on
+    a sea they are a little lighter or darker, not of the sky's blue; where the picture is flat there are none.
+    """
+
+    def predict(picture: Picture, mask: Mask) -> Tensor:
         prediction = first_stage(picture, mask)
-        blots = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(seed))
-        noise = resize(blots, (prediction.shape[-2], prediction.shape[-1])).to(prediction)
-        return (prediction + NOISE * noise).clamp(0, 1)
+        known, hole = resize_masked(picture, mask, (SIDE, SIDE))
+        whole = diffuse(known, hole)
+        own = (whole - blurred(whole, SIDE / 8))[:, hole[0] == 0].cpu()
+        variances, axes = torch.linalg.eigh(own @ own.T / max(own.shape[1], 1))
+        drawn = torch.randn(3, 16 * 16, generator=torch.Generator().manual_seed(seed))
+        blots = VARIETY * (axes * variances.clamp(min=0).sqrt()) @ drawn
+        size = (prediction.shape[-2], prediction.shape[-1])
+        return (prediction + resize(blots.view(3, 16, 16), size).to(prediction)).clamp(0, 1)
 
     return predict
 

@@ -73,7 +73,7 @@ class Inpainter:
         content: the first stage, see `first_stage`; None is the best that is there.
         preset: of the refinement, a file of `conf/model/preset`.
         alpha: the weight of texture, instead of the preset's.
-        seed: 0 starts from the prediction itself; any other adds a little noise to it, for another fill.
+        seed: 0 starts from the prediction itself; any other adds blots to it, in the colours around, for another fill.
         device: auto, cpu, cuda, cuda:<n> or mps.
         max_side: windows with more pixels a side are refined at this size and enlarged; time and memory grow with it.
         max_pixels: files that declare more are refused.

@@ -14,7 +14,7 @@ from inpaint.content.weights import StoredNetwork, save_network
 from inpaint.errors import UserError
 from inpaint.photo import inpainter as module
 from inpaint.photo.files import read_photo, write_photo
-from inpaint.photo.first_stage import Network, first_stage
+from inpaint.photo.first_stage import VARIETY, Network, first_stage, varied
 from inpaint.photo.photo import Photo
 from inpaint.photo.windows import Window, soften
 from inpaint.refinement.stages import Filled, inpaint
@@ -146,6 +146,28 @@ def test_variants_begin_with_the_own_seed(inpainter, monkeypatch):
         inpainter.variants(picture(), disc(), 0)
     with pytest.raises(UserError, match="mask is empty"):  # at once, not when the first is asked for
         inpainter.variants(picture(), disc() & False, 2)
+
+
+def test_another_seed_adds_what_the_surroundings_have():
+    """Waves of a sea under a sky: grey as they are and of their own strength; on a flat picture nothing."""
+    torch.manual_seed(0)
+    mask, flat = torch.zeros(1, 128, 128), torch.full((3, 128, 128), 0.4)
+    mask[:, 48:96, 32:96] = 1
+    waves = flat + 0.1 * torch.randn(1, 128, 128)
+    under_a_sky = waves.clone()
+    under_a_sky[:, :8] = torch.tensor([0.5, 0.8, 0.9]).view(3, 1, 1)
+
+    def added(picture, seed):
+        return varied(lambda *_: flat, seed)(picture, mask) - flat
+
+    torch.testing.assert_close(added(flat, 1), torch.zeros_like(flat), atol=1e-5, rtol=0)
+    grey = added(waves, 1)
+    torch.testing.assert_close(grey, grey[:1].expand(3, -1, -1), atol=1e-4, rtol=0)
+    assert 0.03 < grey.std() < VARIETY * 0.1
+    for seed in (1, 2, 3):
+        assert (added(under_a_sky, seed).abs().mean((1, 2)) < 1.5 * added(waves, seed).abs().mean((1, 2))).all()
+    assert torch.equal(grey, added(waves, 1))
+    assert not torch.equal(grey, added(waves, 2))
 
 
 def test_large_windows_are_worked_on_at_max_side(inpainter):
