@@ -60,7 +60,9 @@ def detailed(
     weights = (tent[:, None] * tent).square().flatten()[None, :, None]
     moved = matches.clone()
     columns = matches.shape[1]
-    queries = (matches.flatten() >= 0).nonzero().flatten()
+    inner = torch.zeros_like(matches, dtype=torch.bool)  # cells at the picture's border are the middle of no patch
+    inner[1:-1, 1:-1] = True
+    queries = ((matches >= 0) & inner).flatten().nonzero().flatten()
     if not len(queries):
         return composite(known, enlarged, mask), moved
     search = _Search(before, filled, stride)

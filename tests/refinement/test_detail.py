@@ -137,3 +137,13 @@ def test_a_scale_without_a_gradient_adds_detail_to_the_one_before(vgg):
     enlarged = resize(composite(resize(picture, (128, 128)), half, centre(128, 32)), (256, 256))
     assert (whole - picture)[inner].pow(2).mean() < 0.5 * (enlarged - picture)[inner].pow(2).mean()
     torch.testing.assert_close(whole[inner].mean((1, 2)), enlarged[inner].mean((1, 2)), atol=0.01, rtol=0)
+
+
+def test_a_hole_at_the_pictures_border_gets_detail_at_several_scales(vgg):
+    """Cells at the border are the middle of no patch, though they inherit a match from one scale to the next."""
+    picture, mask = torch.rand(3, 512, 512, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 512, 512)
+    mask[..., :128, 128:384] = 1
+    settings = preset("instant", scales=4, voting_scales=1, detail=True)
+    filled, reports = refine(picture, mask, torch.full_like(picture, 0.5), vgg, settings)
+    assert [report.size[0] for report in reports] == [64, 128, 256, 512]
+    assert torch.equal(filled * (1 - mask), picture * (1 - mask))
