@@ -1,4 +1,4 @@
-"""Atomic writing of files, safe reading of weights, and the place of the configuration folder."""
+"""Atomic writing of files, names that fit, safe reading of weights, and the place of the configuration folder."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from inpaint.errors import UserError, first_line
 
+LONGEST_NAME = 255  # bytes that file systems take
 UNSAFE = "it is damaged, or holds more than tensors and plain values, which could run code"
 
 
@@ -39,24 +40,47 @@ HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
 
 
+def fitting(stem: str, ending: str = "") -> str:
+    """A name of a stem and an ending; the stem is cut, between characters, where file systems would not take it."""
+    while stem and len(os.fsencode(stem + ending)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def followed(path: str | Path) -> Path:
+    """The path itself; or, of a symbolic link, the file at the end of the chain, which need not exist.
+
+    Raises:
+        UserError: the link leads to something else, or back to itself.
+    """
+    if not os.path.islink(path):
+        return Path(path)
+    end = Path(os.path.realpath(path))
+    if os.path.lexists(end) and not end.is_file():  # a device, say, which must not be replaced
+        raise UserError(f"{path} is a symbolic link that leads to no file: give another name.")
+    return end
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path, renamed to `path` on success and removed on failure: no half-written files.
 
-    A file that is replaced hands on its mode; a new one has the usual one. The folder is made where it is missing.
+    A file that is replaced hands on its mode; a new one has the usual one. The folder is made where it is missing. A
+    symbolic link stays: what it leads to is written.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written to.
+        UserError: the disk is full, the folder cannot be written to, or a symbolic link leads to no file.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        end = followed(path)
+        end.parent.mkdir(parents=True, exist_ok=True)
         # in a hidden folder of its own: there the longest name that can be written fits as well
-        with TemporaryDirectory(suffix=".part", prefix=".", dir=path.parent, ignore_cleanup_errors=True) as folder:
+        with TemporaryDirectory(suffix=".part", prefix=".", dir=end.parent, ignore_cleanup_errors=True) as folder:
             temporary = Path(folder) / path.name
             yield temporary
-            if path.exists():
-                shutil.copymode(path, temporary)
-            os.replace(temporary, path)
+            if end.exists():
+                shutil.copymode(end, temporary)
+            os.replace(temporary, end)
     except OSError as error:
         raise UserError(f"{path} could not be written: {error.strerror or error}.") from None

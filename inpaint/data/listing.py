@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
@@ -20,21 +20,32 @@ from inpaint.imaging.reading import SUFFIXES
 log = logging.getLogger(__name__)
 
 
-def pictures_under(folder: Path, pattern: str = "*", recursive: bool = True) -> list[str]:
-    """The names of the pictures (by suffix, in any case) under a folder: relative to it, sorted, "/" between folders.
+def pictures_under(
+    folder: Path, pattern: str = "*", recursive: bool = True, besides: Collection[str] = ()
+) -> list[str]:
+    """The names of the pictures (by suffix, in any case) under a folder, sorted; as `files_under`.
+
+    Args:
+        pattern: which file names count, with * and ? (case matters).
+    """
+    names = files_under(folder, recursive, besides)
+    return sorted(name for name in names if is_picture(name) and fnmatchcase(name.rpartition("/")[2], pattern))
+
+
+def files_under(folder: Path, recursive: bool = True, besides: Collection[str] = ()) -> Iterator[str]:
+    """Yields the names of the files under a folder: relative to it, "/" between folders.
 
     Hidden files and folders are left out: archives made on a Mac add `._name.jpg`, which is no picture. Links are
     followed, each folder once. A folder that does not exist holds none.
 
     Args:
-        pattern: which file names count, with * and ? (case matters).
         recursive: also lists the folders inside.
+        besides: real paths of folders that are not listed.
 
     Raises:
         UserError: a folder may not be listed.
     """
-    names: list[str] = []
-    seen: set[str] = set()
+    seen = set(besides)
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse if folder.is_dir() else None):
         if (real := os.path.realpath(here)) in seen:  # a link back up would never end
             folders.clear()
@@ -43,8 +54,7 @@ def pictures_under(folder: Path, pattern: str = "*", recursive: bool = True) -> 
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         inside = Path(here).relative_to(folder).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
-        names.extend(prefix + name for name in files if _is_picture(name) and fnmatchcase(name, pattern))
-    return sorted(names)
+        yield from (prefix + name for name in files if not name.startswith("."))
 
 
 def class_pictures(folder: Path) -> list[str]:
@@ -61,7 +71,7 @@ def class_pictures(folder: Path) -> list[str]:
     except OSError as error:
         _refuse(error)
     # The folders' times were read before their contents: a change in between is noticed next time.
-    state = {"key": str(folder.resolve()), "stamp": digest(repr(classes))}
+    state = {"key": str(folder.resolve()), "stamp": digest(repr((SUFFIXES, classes)))}
     path = platformdirs.user_cache_path("neural-patch-synthesis") / f"index_{digest(state['key'])[:16]}.json"
     try:
         cached = json.loads(path.read_text())
@@ -79,8 +89,9 @@ def class_pictures(folder: Path) -> list[str]:
     return names
 
 
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+def is_picture(name: str) -> bool:
+    """Whether a file's name ends as a picture's does."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _refuse(error: OSError) -> NoReturn:

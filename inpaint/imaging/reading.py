@@ -10,16 +10,24 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 import torch
-from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from jaxtyping import UInt8, UInt16
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, features
 from torch import Tensor
 
-from inpaint.errors import UserError
+from inpaint.errors import UserError, first_line
 from inpaint.files import atomic
 from inpaint.imaging.pixels import Picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")  # of pictures, any case
+SUFFIXES = (  # of still pictures that can be read, in any case
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".gif"),
+    *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
+    *(".bmp", ".dib", ".ico", ".cur", ".icns", ".pbm", ".pgm", ".ppm", ".pnm", ".psd", ".tga", ".pcx", ".pcd"),
+    *(".sgi", ".rgb", ".rgba", ".bw", ".ras", ".qoi", ".dds", ".xbm", ".xpm"),
+)
 PILLOWS_BOUND = threading.Lock()  # held while it is lifted
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+AVIF_BRANDS = {b"avif", b"avis"}
+BRANDS_OF_EITHER = {b"mif1", b"msf1"}
 
 
 @contextmanager
@@ -34,7 +42,7 @@ def opened(path: str | Path, max_pixels: int | None = None) -> Iterator[ImageFil
         with PILLOWS_BOUND:  # it holds for the whole process, and its sentences do not say what to do
             bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(path)
+                image = _open_heic(path) if _is_heic(path) else Image.open(path)
             finally:
                 Image.MAX_IMAGE_PIXELS = bound
         with image:
@@ -61,14 +69,92 @@ def _one_sentence(path: str | Path) -> Iterator[None]:
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, and a picture is expected there.") from None
     except Image.UnidentifiedImageError:
-        raise UserError(f"{path} is not a picture in a format that can be read.") from None
+        raise UserError(_why_unreadable(path)) from None
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
-        raise UserError(f"{path} cannot be read as a picture: {error or type(error).__name__}") from None
+        raise UserError(f"{path} cannot be read as a picture: {first_line(error)}") from None
+
+
+def _brands(path: str | Path) -> set[bytes]:
+    """The brands that a file made of boxes says that it is of: HEIC, AVIF, many videos; none of any other file."""
+    with Path(path).open("rb") as file:
+        head = file.read(256)
+    if head[4:8] != b"ftyp":
+        return set()
+    return {head[8:12], *(head[at : at + 4] for at in range(16, int.from_bytes(head[:4]), 4))}
+
+
+def _is_heic(path: str | Path) -> bool:
+    brands = _brands(path)
+    return bool(brands & HEIC_BRANDS) or bool(brands & BRANDS_OF_EITHER and not brands & AVIF_BRANDS)
+
+
+def _open_heic(path: str | Path) -> ImageFile.ImageFile:
+    """Opens a HEIC picture, which takes a package of its own; that one turns it upright, and tells so in its EXIF."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise UserError(
+            f"{path} is a HEIC picture, which takes another package: pip install 'neural-patch-synthesis[heif]'."
+        ) from None
+    return HeifImageFile(path)
+
+
+def _why_unreadable(path: str | Path) -> str:
+    """Says what is wrong with a file that Pillow cannot identify."""
+    if _brands(path) & AVIF_BRANDS and not features.check("avif"):
+        return f"{path} is an AVIF picture, which the installed Pillow cannot read: pip install --upgrade pillow."
+    with Path(path).open("rb") as file:
+        if file.read(4) in (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b"):
+            return (
+                f"{path} is a TIFF that is damaged, or whose kind of pixels cannot be read: "
+                "save it with 8 bits a channel, or as a PNG."
+            )
+    return f"{path} is not a picture in a format that can be read."
+
+
+def holds_16_bit_grey(image: Image.Image) -> bool:
+    """Whether a Pillow image is grey of 16 bits, or of 12, which are read as 16."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+
+
+def grey_16(image: Image.Image) -> UInt16[np.ndarray, "height width"]:
+    """The values of 16-bit grey as a viewer shows them: 0 is black, and 65535 white; turned as Pillow gives them.
+
+    Pillow gives them as a TIFF holds them, where 0 may be white, and 12 bits may reach up to 4095.
+    """
+    return _as_shown(np.asarray(image), image)
+
+
+def upright_image(image: Image.Image) -> Image.Image:
+    """Turns a Pillow image as its EXIF says; 16-bit grey and floating-point numbers become what viewers show.
+
+    It stands for `ImageOps.exif_transpose`, whose result does not tell any more what the values mean.
+    """
+    turned = ImageOps.exif_transpose(image)
+    if holds_16_bit_grey(image):
+        return Image.fromarray(_as_shown(np.asarray(turned), image))
+    if image.mode == "F" and _white_is_zero(image):
+        return Image.fromarray(1 - np.asarray(turned))
+    return turned.convert("LA") if image.mode == "La" else turned  # all else that Pillow could do with La is fail
+
+
+def _as_shown(values: np.ndarray, image: Image.Image) -> UInt16[np.ndarray, "height width"]:
+    """Scales and inverts the values of 16-bit grey, turned or not, as the image that they come from says."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE) == (12,):
+        values = (values.astype(np.uint32) * 65535 + 2047) // 4095
+    values = values.astype(np.uint16)
+    return 65535 - values if _white_is_zero(image) else values
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether 0 is white; of 8 bits and fewer Pillow inverts that itself."""
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Turns any Pillow image into upright 8-bit RGB: EXIF rotation applied, 16 bits scaled to 8, white where clear."""
-    image = ImageOps.exif_transpose(image)
+    image = upright_image(image)
     if image.mode.startswith("I;16") or image.mode == "I":  # Pillow's own conversion would clip at 255
         values = np.asarray(image).astype(np.float64)
         image = Image.fromarray((values * (255 / 65535)).round().clip(0, 255).astype(np.uint8))

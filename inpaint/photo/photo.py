@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from PIL import Image
 from torch import Tensor
+
+from inpaint.photo.cmyk import inks_from_rgb, rgb_from_inks
 
 Marked = Bool[np.ndarray, "height width"]  # the pixels of a photo that a mask marks
 
@@ -23,6 +25,8 @@ class Photo:
     info: dict[str, Any] = field(default_factory=dict)  # icc_profile, xmp (cleaned in the same way), dpi, comment
     jpeg: dict[str, Any] = field(default_factory=dict)  # quantisation and subsampling, so that it keeps its quality
     chunks: tuple[tuple[bytes, bytes], ...] = ()  # those of a PNG which stay valid whatever its pixels
+    photoshop: bytes = b""  # image resources of Photoshop, among them IPTC; cleaned in the same way
+    dropped: tuple[str, ...] = ()  # short names of what else its file held, which reading leaves out
 
     @property
     def size(self) -> tuple[int, int]:
@@ -33,6 +37,11 @@ class Photo:
     def colours(self) -> int:
         """How many channels are colour; one more is transparency."""
         return len(self.mode.removesuffix("A"))
+
+    @property
+    def alpha(self) -> Shaped[np.ndarray, "height width"] | None:
+        """The transparency, 0 where the photo is clear; None if it has none."""
+        return self.pixels[..., -1] if self.mode.endswith("A") else None
 
     def to_image(self) -> Image.Image:
         """A Pillow image of 8 bits a channel (grey may have 16); EXIF, ICC profile and the like stand in its `info`."""
@@ -51,19 +60,29 @@ def to_8_bit(pixels: np.ndarray) -> np.ndarray:
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def rgb_from_pixels(pixels: np.ndarray, mode: str) -> Float[Tensor, "3 height width"]:
-    """Converts a part of a photo, whose channels are those of `mode`, to RGB in [0, 1]; transparency is left out."""
-    values = torch.from_numpy(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max).permute(2, 0, 1).contiguous()
+def rgb_from_pixels(pixels: np.ndarray, mode: str, profile: bytes = b"") -> Float[Tensor, "3 height width"]:
+    """Converts a part of a photo, whose channels are those of `mode`, to RGB in [0, 1]; transparency is left out.
+
+    Args:
+        profile: of the photo: what its inks look like, if it is CMYK.
+    """
     if mode == "CMYK":
-        return (1 - values[:3]) * (1 - values[3:])  # as Pillow does
+        return torch.from_numpy(rgb_from_inks(pixels, profile)).permute(2, 0, 1).contiguous()
+    values = torch.from_numpy(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max).permute(2, 0, 1).contiguous()
     return values[:3] if mode.startswith("RGB") else values[:1].expand(3, -1, -1)
 
 
-def colours_from_rgb(picture: Float[Tensor, "3 height width"], mode: str) -> Float[np.ndarray, "height width colours"]:
-    """Converts RGB to the colour channels of `mode`, in [0, 1]; the inverse of `rgb_from_pixels`."""
+def colours_from_rgb(
+    picture: Float[Tensor, "3 height width"], mode: str, profile: bytes = b"", black: float = 0
+) -> Float[np.ndarray, "height width colours"]:
+    """Converts RGB to the colour channels of `mode`, in [0, 1]; the inverse of `rgb_from_pixels`.
+
+    Args:
+        black: see `inks_from_rgb`.
+    """
     values = picture.permute(1, 2, 0).float().cpu().numpy()
     if mode == "CMYK":
-        return np.concatenate([1 - values, np.zeros_like(values[..., :1])], axis=-1)
+        return inks_from_rgb(values, profile, black)
     return values if mode.startswith("RGB") else values.mean(-1, keepdims=True)
 
 

@@ -4,19 +4,24 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from inpaint.imaging.reading import opened
 from inpaint.photo.exif import PICTURE_IN_BASE64
 from inpaint.photo.photo import Photo
+from inpaint.photo.photoshop import PICTURE, iptc
 
 TEXT_CHUNKS = {b"tEXt", b"zTXt", b"iTXt"}
 KEPT_CHUNKS = TEXT_CHUNKS | {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"tIME"}
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-PHOTOSHOP_THUMBNAIL = re.compile(rb"8BIM\x04[\x09\x0c]|\x1c\x02\xca")  # image resources 1033 and 1036; IPTC's 2:202
+RAW_PROFILE = "raw profile type "
+WRITTEN_ANEW = ("exif", "app1", "xmp", "iptc", "8bim")  # of the raw profiles
+XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"  # what it begins with there
 PNG_COLOURS = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}
 
 
@@ -42,7 +47,7 @@ def read_deep(path: str | Path, layout: str, max_pixels: int) -> tuple[np.ndarra
 
 
 def png_chunks(path: str | Path) -> Iterator[tuple[bytes, bytes]]:
-    """Reads the chunks of a PNG worth keeping (`KEPT_CHUNKS`), but XMP, EXIF in text, and text that holds a picture."""
+    """Reads the chunks of a PNG worth keeping (`KEPT_CHUNKS`), but what `text_is_kept` leaves out."""
     with Path(path).open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
@@ -57,25 +62,44 @@ def png_chunks(path: str | Path) -> Iterator[tuple[bytes, bytes]]:
 
 
 def text_is_kept(kind: bytes, data: bytes) -> bool:
-    """Whether a chunk of text stays valid: XMP and EXIF are written anew, and a thumbnail shows what was removed."""
+    """Whether a chunk of text stays valid: XMP, EXIF and IPTC are written anew, a picture shows what was removed."""
     keyword, _, rest = data.partition(b"\0")
-    name = keyword.lower()
-    if name in (XMP_KEYWORD.lower(), *(b"raw profile type " + kind for kind in (b"exif", b"app1", b"xmp"))):
+    name = keyword.lower().decode("latin-1")
+    profile = name.removeprefix(RAW_PROFILE) if name.startswith(RAW_PROFILE) else None
+    if name == XMP_KEYWORD.decode().lower() or profile in WRITTEN_ANEW:
         return False
     try:
         packed = rest[:1] == b"\1" if kind == b"iTXt" else kind == b"zTXt"
         text = rest[2:].split(b"\0", 2)[2] if kind == b"iTXt" else rest[1:] if packed else rest
         text = zlib.decompress(text) if packed else text
-        if name.startswith(b"raw profile type"):
-            return not PHOTOSHOP_THUMBNAIL.search(raw_profile(text.decode("ascii")))
+        if profile is not None:
+            return not PICTURE.search(raw_profile(text.decode("ascii")))
     except (IndexError, ValueError, zlib.error):  # whatever it is, nobody can read it
         return False
-    return b"thumbnail" not in name and not PICTURE_IN_BASE64.match(text.decode("latin-1"))
+    return "thumbnail" not in name and not PICTURE_IN_BASE64.match(text.decode("latin-1"))
 
 
 def raw_profile(text: str) -> bytes:
     """What ImageMagick keeps in a text called "Raw profile type": a name, a length, then all bytes in hexadecimal."""
     return bytes.fromhex("".join(text.split()[2:]))
+
+
+def raw_profiles(info: Mapping[Any, Any]) -> dict[str, bytes]:
+    """All that ImageMagick keeps in such texts, by the names "exif", "xmp", "iptc" and others."""
+    found = {}
+    for key, text in info.items():
+        if isinstance(key, str) and key.lower().startswith(RAW_PROFILE):
+            with suppress(ValueError):
+                found[key.lower().removeprefix(RAW_PROFILE)] = raw_profile(text)
+    app1 = found.pop("app1", b"")  # of a JPEG, which holds one of two
+    if app1.startswith(XMP_IN_JPEG):
+        return {"xmp": app1.removeprefix(XMP_IN_JPEG)} | found
+    return {"exif": app1} | found if app1 else found
+
+
+def texts(chunks: tuple[tuple[bytes, bytes], ...]) -> list[str]:
+    """The names of the texts among the chunks of a PNG."""
+    return [data.partition(b"\0")[0].decode("latin-1") for kind, data in chunks if kind in TEXT_CHUNKS]
 
 
 def encode_png(photo: Photo) -> bytes:
@@ -91,6 +115,13 @@ def encode_png(photo: Photo) -> bytes:
         if "dpi" in photo.info:
             per_metre = [round(float(dots) / 0.0254) for dots in photo.info["dpi"]]
             chunks.append((b"pHYs", struct.pack(">LLB", *per_metre, 1)))
+        if "comment" in photo.info:
+            chunks.append((b"iTXt", b"Comment" + bytes(5) + as_utf8(photo.info["comment"])))
+    for name, profile in (("8bim", photo.photoshop), ("iptc", iptc(photo.photoshop))):  # as ImageMagick writes both
+        if profile:
+            lines = "\n".join(re.findall(".{1,72}", profile.hex()))
+            text = f"\n{name}\n{len(profile):8}\n{lines}\n".encode()
+            chunks.append((b"zTXt", f"Raw profile type {name}\0\0".encode() + zlib.compress(text)))
     if "xmp" in photo.info:
         chunks.append((b"iTXt", XMP_KEYWORD + bytes(5) + photo.info["xmp"]))
     if photo.exif:
@@ -100,6 +131,15 @@ def encode_png(photo: Photo) -> bytes:
     for kind, data in chunks:
         parts += [struct.pack(">L", len(data)), kind, data, struct.pack(">L", zlib.crc32(kind + data))]
     return b"".join(parts)
+
+
+def as_utf8(comment: bytes) -> bytes:
+    """Another format's comment, which does not say how it is encoded, in UTF-8."""
+    try:
+        comment.decode()
+    except UnicodeDecodeError:
+        return comment.decode("latin-1").encode()
+    return comment
 
 
 def compress_rows(pixels: np.ndarray) -> bytes:

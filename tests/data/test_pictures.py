@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from PIL import Image
+from PIL import Image, features
 from torch.utils.data import DataLoader
 
-from inpaint.data.listing import picture_id, picture_ids
+from inpaint.data.listing import picture_id, picture_ids, pictures_under
 from inpaint.data.loading import TrainingSampler, collate
 from inpaint.data.masks import free_form, hole_generator
 from inpaint.data.pictures import EvaluationPictures, SampleKey, TrainingPictures, centre_crop, cut, random_crop
 from inpaint.errors import UserError
-from inpaint.imaging.reading import read_picture
+from inpaint.imaging.reading import SUFFIXES, read_picture
 from tests.data.helpers import make_pictures, make_unreadable
 
 NAMES = [f"{n:03}.png" for n in range(5)]
@@ -149,6 +149,24 @@ def test_whatever_the_file_a_sample_is_rgb(tmp_path, mode):
     sample = evaluation(tmp_path, [name])[0]
     assert sample["picture"].shape == (3, 24, 24)
     assert 0 <= sample["picture"].min() <= sample["picture"].max() <= 1
+
+
+def test_pillow_reads_whatever_is_taken_for_a_picture_by_its_suffix():
+    Image.init()
+    formats = Image.registered_extensions()
+    others = {".heic", ".heif", ".hif"} | (set() if features.check("avif") else {".avif"})  # by another package
+    assert len(set(SUFFIXES)) == len(SUFFIXES)
+    assert all(formats[suffix] in {*Image.OPEN, "MPO"} for suffix in SUFFIXES if suffix not in others)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".JPE", ".jfif", ".mpo", ".jp2", ".pbm", ".pnm", ".tga", ".ico", ".dib", ".pcx", ".sgi", ".qoi", ".xbm"]
+)
+def test_pictures_of_any_suffix_are_found_and_read(tmp_path, suffix):
+    image = Image.new("RGB", (16, 16), (255, 255, 255)).convert("1" if suffix in (".pbm", ".xbm") else "RGB")
+    image.save(tmp_path / f"a{suffix}")
+    assert pictures_under(tmp_path) == [f"a{suffix}"]
+    assert read_picture(tmp_path / f"a{suffix}").min() > 0.9
 
 
 # Unreadable files

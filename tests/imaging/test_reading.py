@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,18 @@ from PIL import Image
 
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import resize
-from inpaint.imaging.reading import _read_jpeg, opened, read_picture, read_pixels, to_rgb, write_picture
+from inpaint.imaging.reading import (
+    _read_jpeg,
+    grey_16,
+    holds_16_bit_grey,
+    opened,
+    read_picture,
+    read_pixels,
+    to_rgb,
+    upright_image,
+    write_picture,
+)
+from inpaint.photo.files import read_photo
 
 WIDTH, HEIGHT = 6, 4
 
@@ -49,6 +61,63 @@ def test_grey_16_bit_and_transparency(tmp_path):
     assert torch.equal(read_picture(tmp_path / "clear.png"), torch.ones(3, 5, 5))
     Image.new("LA", (5, 5), (0, 255)).save(tmp_path / "opaque.png")
     assert torch.equal(read_picture(tmp_path / "opaque.png"), torch.zeros(3, 5, 5))
+
+
+def tiff(photometric: int, bits: int, content: bytes, kind: int = 1, orientation: int = 1, alpha: int = 0) -> bytes:
+    """A little-endian TIFF of one row of grey pixels, four of them without alpha, two with it."""
+    channels = 2 if alpha else 1
+    tags = {256: 4 // channels, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 8, 274: orientation, 277: channels}
+    tags |= {278: 1, 279: len(content), 339: kind} | ({338: alpha} if alpha else {})
+    entries = b"".join(struct.pack("<HHLHH", tag, 3, 1, value, 0) for tag, value in sorted(tags.items()))
+    content += bytes(len(content) % 2)
+    return (
+        b"II\x2a\0" + struct.pack("<L", 8 + len(content)) + content + struct.pack("<H", len(tags)) + entries + bytes(4)
+    )
+
+
+@pytest.mark.parametrize("orientation", [1, 3])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize(
+    ("bits", "content", "shown"),
+    [
+        (1, b"\x50", [0, 255, 0, 255]),
+        (4, b"\x0f\x3c", [0, 255, 51, 204]),
+        (8, bytes([0, 255, 51, 204]), [0, 255, 51, 204]),
+        (16, struct.pack("<4H", 0, 65535, 1000, 40000), [0, 65535, 1000, 40000]),
+    ],
+)
+def test_grey_is_what_a_viewer_shows(tmp_path, orientation, photometric, bits, content, shown):
+    """Whether 0 is black or white, for a photo, a mask and data."""
+    (tmp_path / "p.tif").write_bytes(tiff(photometric, bits, content, orientation=orientation))
+    top = 65535 if bits > 8 else 255
+    expected = np.array(shown) if photometric == 1 else top - np.array(shown)
+    expected = expected[::-1] if orientation == 3 else expected
+    assert read_photo(tmp_path / "p.tif").pixels.ravel().tolist() == expected.tolist()
+    assert read_pixels(tmp_path / "p.tif")[0].ravel().tolist() == (expected * (255 / top)).round().tolist()
+    with Image.open(tmp_path / "p.tif") as image:
+        assert holds_16_bit_grey(image) == (bits > 8)
+        if bits > 8:
+            assert grey_16(image).ravel().tolist() == expected.tolist()  # for Pillow itself turns a TIFF
+            assert np.asarray(upright_image(image)).ravel().tolist() == expected.tolist()
+
+
+def test_grey_of_other_kinds(tmp_path):
+    path = tmp_path / "p.tif"
+    path.write_bytes(tiff(0, 32, struct.pack("<4f", 0, 0.25, 1, 0.5), kind=3))
+    with Image.open(path) as image:
+        assert np.asarray(upright_image(image)).ravel().tolist() == [1, 0.75, 0, 0.5]
+    path.write_bytes(tiff(1, 8, bytes([100, 200, 0, 0]), alpha=1))  # multiplied by its transparency
+    assert read_photo(path).pixels.ravel().tolist() == [127, 200, 0, 0]
+    assert read_pixels(path)[0].ravel().tolist() == [155, 255]
+    path.write_bytes(tiff(1, 12, bytes([0x00, 0x0F, 0xFF, 0x80, 0x00, 0x01])))  # up to white, as 16 bits reach
+    assert read_photo(path).pixels.ravel().tolist() == [0, 65535, 32776, 16]
+    assert read_pixels(path)[0].ravel().tolist() == [0, 255, 128, 0]
+    (tmp_path / "p.pgm").write_bytes(b"P5 4 1 65535\n" + struct.pack(">4H", 0, 65535, 1000, 40000))
+    assert read_photo(tmp_path / "p.pgm").pixels.ravel().tolist() == [0, 65535, 1000, 40000]
+    for refused in (tiff(0, 64, bytes(32), kind=3), b"MM\0\x2a" + bytes(8)):
+        path.write_bytes(refused)
+        with pytest.raises(UserError, match=r"p\.tif is a TIFF .*whose kind of pixels cannot be read: save it with 8"):
+            read_pixels(path)
 
 
 def test_exif_orientation_is_applied(tmp_path):
