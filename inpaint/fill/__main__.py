@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from inpaint.errors import INTERRUPTED, UserError
-from inpaint.photo.defaults import DILATE, FEATHER, MAX_PIXELS, MAX_SIDE
+from inpaint.fill.printing import printable
+from inpaint.photo.defaults import MAX_PIXELS, MAX_SIDE
 
 
 def fill(
@@ -21,7 +22,12 @@ def fill(
     ],
     mask: Annotated[
         Path | None,
-        typer.Option(help="White removes. For a folder: one mask for all, or a folder with masks of the same names."),
+        typer.Option(
+            metavar="FILE|FOLDER|alpha|itself",
+            help="White removes. For a folder: one mask for all, or a folder with a mask for each, called photo1.png, "
+            "photo1_mask.png, photo1-mask.png or photo1.jpg.png for photo1.jpg. alpha: what is clear in the photo; "
+            "itself: the photo is its own mask.",
+        ),
     ] = None,
     box: Annotated[
         list[str] | None,
@@ -31,12 +37,30 @@ def fill(
         Path | None,
         typer.Option("--output", "-o", help="The filled photo, or the folder for them. [default: beside the photo]"),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="For a folder: takes the photos in the folders inside as well.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replaces what exists already.")] = False,
     invert: Annotated[bool, typer.Option("--invert", help="Black removes.")] = False,
-    dilate: Annotated[int, typer.Option(min=0, help="Pixels by which what is marked is enlarged.")] = DILATE,
+    dilate: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Pixels by which what is marked is enlarged. [default: a quarter of its local thickness, 1 to 8]",
+        ),
+    ] = None,
     feather: Annotated[
-        int, typer.Option(min=0, help="Pixels over which, beyond that, the fill fades into the photo.")
-    ] = FEATHER,
+        int | None,
+        typer.Option(
+            min=0, help="Pixels over which, beyond that, the fill fades into the photo. [default: half of that, 1 to 4]"
+        ),
+    ] = None,
+    expand: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEFT,TOP,RIGHT,BOTTOM", help="The canvas grows by so much, in pixels or per cent, and is filled."
+        ),
+    ] = None,
     content: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +115,7 @@ def fill(
     \b
     python -m inpaint.fill photo.jpg --mask mask.png
     python -m inpaint.fill photo.jpg --box 410,220,640,700 -o out.png
+    python -m inpaint.fill photo.jpg --expand 10%,0,10%,200
     python -m inpaint.fill photos/ --mask masks/ -o filled/
     python -m inpaint.fill list.csv --engine ray -o filled/
     """
@@ -98,6 +123,7 @@ def fill(
         # imported here, for it takes seconds, which --help has no need of
         from inpaint.fill.jobs import Options, parse_box
         from inpaint.fill.run import run
+        from inpaint.photo.canvas import Margins
 
         # shells leave the ~ of --mask=~/mask.png as it is
         photo = Path(os.path.expanduser(photo))
@@ -105,7 +131,8 @@ def fill(
             path and Path(os.path.expanduser(path)) for path in (mask, output, save_intermediates, report)
         )
         boxes = [parse_box(text) for text in box or ()]
-        options = Options(boxes, invert, dilate, feather, overwrite, save_intermediates, variants)
+        margins = None if expand is None else Margins.parse(expand)
+        options = Options(boxes, invert, dilate, feather, overwrite, save_intermediates, variants, margins, recursive)
         choices = {
             "content": content and os.path.expanduser(content),
             "preset": preset,
@@ -116,7 +143,7 @@ def fill(
         }
         code = run(photo, mask, output, options, choices, device, report, engine, address, workers)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error), sys.stderr.encoding)}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:  # before there was anything to do: `run` says more
         print("Interrupted; nothing was written.", file=sys.stderr)

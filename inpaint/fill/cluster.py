@@ -15,7 +15,8 @@ from typing import Any
 
 from inpaint.errors import UserError, first_line
 from inpaint.fill.jobs import Entry, Job, Options, Outcomes
-from inpaint.fill.run import attempt
+from inpaint.fill.run import attempt, settled
+from inpaint.photo.masks import ALPHA
 
 LOCAL = "local"
 RETRIES = 2  # of a photo whose process ended: it may be the photo that ends them
@@ -61,6 +62,14 @@ def fill_on_ray(
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"Ray gives each process its device: --device is auto, cpu or cuda with it, not {device}.")
+    missing: dict[int, Job] = {}
+    for number, job in enumerate(jobs):
+        if entry := settled(job, options):  # at once: Ray hands out some fifty photos a second
+            yield number, entry
+        else:
+            missing[number] = job
+    if not missing:
+        return
     ray = connect(address, workers)
     try:
         there = ray.cluster_resources()
@@ -68,14 +77,12 @@ def fill_on_ray(
         if device == "cuda" and not gpus:
             raise UserError("Ray knows of no GPU here: choose --device auto or cpu.")
         own = "cuda" if gpus and device != "cpu" else "cpu"
-        size = min(workers or (gpus if own == "cuda" else int(there.get("CPU", 1))), len(jobs))
+        size = min(workers or (gpus if own == "cuda" else int(there.get("CPU", 1))), len(missing))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         context.max_errored_blocks = -1  # a lost photo ends no run
         # a worker may be in another folder: everything has its whole path
-        whole = [job._replace(photo=job.photo.absolute(), target=job.target.absolute()) for job in jobs]
-        whole = [job._replace(mask=job.mask.absolute()) if job.mask else job for job in whole]
-        rows = [{"number": number, "job": pickle.dumps(job)} for number, job in enumerate(whole)]
+        rows = [{"number": number, "job": pickle.dumps(with_whole_paths(job))} for number, job in missing.items()]
         if options.intermediates is not None:
             options = replace(options, intermediates=options.intermediates.absolute())
         with warnings.catch_warnings():
@@ -88,7 +95,6 @@ def fill_on_ray(
                 num_cpus=1 if own == "cpu" else None,
                 max_task_retries=RETRIES,
             )
-        missing = dict(enumerate(jobs))
         with closing(rows_of(ray, done)) as found:
             for row in found:
                 entry = json.loads(row["entry"])
@@ -102,6 +108,12 @@ def fill_on_ray(
         raise UserError(f"Ray's processes could not start: {str(error).strip().splitlines()[-1]}") from None
     finally:
         ray.shutdown()
+
+
+def with_whole_paths(job: Job) -> Job:
+    """The same job for a process in another folder."""
+    mask = job.mask if job.mask is None or job.mask == ALPHA else job.mask.absolute()
+    return job._replace(photo=job.photo.absolute(), mask=mask, target=job.target.absolute())
 
 
 def gpu_share(workers: int, gpus: int) -> float:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,11 +10,16 @@ from typing import Any, NamedTuple
 
 from inpaint.data.listing import pictures_under
 from inpaint.errors import UserError, first_line
+from inpaint.files import fitting
+from inpaint.fill.folders import Masks, left_out, masks_among
 from inpaint.imaging.box import Box
-from inpaint.imaging.reading import SUFFIXES
+from inpaint.photo.canvas import Margins
 from inpaint.photo.files import FORMATS, check_folder, check_target, target_for, writable
+from inpaint.photo.masks import ALPHA
 
 LISTS = (".csv", ".txt")
+ITSELF = Path("itself")  # stands for a mask: the photo's own file
+WORDS = (ALPHA, ITSELF)
 Entry = dict[str, Any]  # what came of a photo, as the report says it
 Outcomes = Generator[tuple[int, Entry], None, None]  # of an engine: the number of a job that is done, what came of it
 
@@ -23,15 +28,16 @@ class Job(NamedTuple):
     """A photo that is to be filled once."""
 
     photo: Path
-    mask: Path | None  # None if boxes alone say what to remove
+    mask: Path | None  # None if boxes alone say what to remove; ALPHA; or the photo itself
     target: Path  # where the result goes
     origin: str = ""  # what an error's sentence begins with: the line of the list that the job was read from
-    below: Path = Path()  # the folder of the photo below the list's, where its intermediate pictures go as well
+    below: Path = Path()  # the photo's folder below the list's or the photos', where its intermediate pictures go too
     variant: int | None = None  # which of the photo's fills this is, from 1; None if there is one alone
+    fault: str = ""  # why it cannot be filled, where its name alone says so
 
-    def numbered(self, stem: str) -> str:
-        """The stem of a name, with the variant's number if there are several."""
-        return stem if self.variant is None else f"{stem}_{self.variant}"
+    def numbered(self, stem: str, suffix: str = "") -> str:
+        """A name that fits, with the variant's number if there are several."""
+        return fitting(stem, suffix if self.variant is None else f"_{self.variant}{suffix}")
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,13 @@ class Options:
 
     boxes: list[Box]
     invert: bool
-    dilate: int
-    feather: int
+    dilate: int | None
+    feather: int | None
     overwrite: bool
     intermediates: Path | None
     variants: int = 1  # of each photo
+    margins: Margins | None = None  # by how much the canvas grows
+    recursive: bool = False  # whether the folders in a folder of photos are searched as well
 
     def intermediates_of(self, job: Job) -> Path | None:
         """The folder for a photo's intermediate pictures, which lie in folders of their holes in it."""
@@ -73,62 +81,99 @@ def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Opti
             would replace a photo, a mask, another result, or, unless it may, anything else.
         OSError: a folder cannot be read, or a name is too long.
     """
-    listed = photo.suffix.lower() in LISTS
-    if mask is None and not options.boxes and not listed:
-        raise UserError("Nothing says what to remove: give --mask FILE, or --box LEFT,TOP,RIGHT,BOTTOM.")
+    folder = os.path.isdir(photo)
+    listed = holds_many(photo) and not folder
+    if mask is None and not options.boxes and options.margins is None and not listed:
+        raise UserError(
+            "Nothing says what to remove: give --mask FILE, --box LEFT,TOP,RIGHT,BOTTOM, or more canvas by --expand."
+        )
     if options.invert and mask is None and not listed:
         raise UserError("--invert is about masks, and there is none: give --mask FILE, or leave --invert out.")
-    for path in (photo, mask):
-        if path is not None and not os.path.exists(path):
+    if mask in WORDS and os.path.exists(mask):
+        mask = mask.absolute()  # a file that is really called so, and no word
+    named = [photo] if mask is None or mask in WORDS else [photo, mask]
+    for path in named:
+        if not os.path.exists(path):
             raise UserError(f"{path} does not exist.")
-    many = holds_many(photo)
-    if many:
-        jobs = folder_jobs(photo, mask, output) if photo.is_dir() else list_jobs(photo, mask, output)
+    if options.recursive and not folder:
+        raise UserError(f"--recursive is about the folders in a folder, and {photo} is none: leave it out.")
+    if folder:
+        jobs = folder_jobs(photo, mask, output, options)
+    elif listed:
+        jobs = list_jobs(photo, mask, output)
     else:
         if mask is not None and mask.is_dir():
             raise UserError(f"{mask} is a folder of masks, but {photo} is one photo: give the mask that belongs to it.")
+        if mask == ITSELF or (named[1:] and os.path.samefile(*named)):
+            mask = photo
         target = target_for(photo)  # beside the photo, unless there is an output, which may be a folder
         if output is not None:
             target = output / target.name if output.is_dir() else output
         jobs = [Job(photo, mask, target)]
     if options.variants > 1:
         jobs = [job._replace(variant=number) for job in jobs for number in range(1, options.variants + 1)]
-        jobs = [job._replace(target=job.target.with_stem(job.numbered(job.target.stem))) for job in jobs]
+        jobs = [
+            job._replace(target=job.target.with_name(job.numbered(job.target.stem, job.target.suffix))) for job in jobs
+        ]
+    many = folder or listed
     if many or len(jobs) > 1:
         check_distinct(jobs, options)
     if not many:
         for job in jobs:
+            check_link(job)
             check_target(job.target, options.overwrite)
     if options.intermediates is not None:
         check_folder(options.intermediates)
     return jobs
 
 
-def folder_jobs(photos: Path, masks: Path | None, output: Path | None) -> list[Job]:
-    """One job for each picture of a folder, by name. A missing mask is found later, photo by photo."""
+def folder_jobs(photos: Path, masks: Path | None, output: Path | None, options: Options) -> list[Job]:
+    """One job for each picture of a folder, by name. A missing mask is a fault of its photo alone.
+
+    Results keep, under the output folder, the folders that their photos have under theirs.
+    """
     whole = photos if photos.name.strip(".") else photos.resolve()  # of . and .. nothing can stand beside
-    output = output or whole.parent / f"{whole.name}_filled"
+    output = output or whole.parent / fitting(whole.name, "_filled")
     if output.exists() and output.samefile(photos):
         raise UserError(f"{output} is the folder of the photos themselves: give another one with -o.")
     if output.suffix.lower() in FORMATS and not output.is_dir():
         raise UserError(f"{photos} is a folder, so -o has to be one too, and {output} looks like a file.")
     check_folder(output)
-    found = pictures_in(photos)
-    own: dict[Path, Path] = {}  # the mask of each photo
+    besides = not_searched(photos, masks, output, options)
+    found = pictures_under(photos, recursive=options.recursive, besides=besides)
+    by_name: Masks | None = None
     if masks is not None and masks.is_dir():
-        by_stem = {path.stem: path for path in reversed(pictures_in(masks))}
-        own = {photo: by_stem.get(photo.stem, masks / photo.name) for photo in found}
-    elif masks is not None:
-        own = {photo: masks for photo in found if not photo.samefile(masks)}
-        found = list(own)
+        beside = masks.samefile(photos)
+        names: Collection[str]
+        if beside:
+            names = masks_among(found)
+            found = [name for name in found if name not in names]
+        else:
+            names = pictures_under(masks, recursive=options.recursive, besides=besides - {os.path.realpath(masks)})
+        by_name = Masks(masks, names, found, beside)
+    elif masks is not None and masks not in WORDS:  # one for all, which may lie among the photos
+        real, the_mask = real_paths(), os.path.realpath(masks)
+        found = [name for name in found if real(photos / name) != the_mask]
     if not found:
-        raise UserError(f"{photos} holds no pictures: none of its files ends with {', '.join(SUFFIXES)}.")
-    return [Job(photo, own.get(photo), output / writable(photo).name) for photo in found]
+        left = left_out(photos, options.recursive, besides)
+        raise UserError(f"{photos} holds no pictures that could be filled{f' ({left})' if left else ''}.")
+    jobs = []
+    for name in found:
+        photo, below = photos / name, Path(name)
+        mask, fault = photo if masks == ITSELF else masks, ""
+        if by_name is not None:
+            try:
+                mask = by_name.of(name)
+            except UserError as error:
+                mask, fault = None, str(error)
+        jobs.append(Job(photo, mask, output / writable(below), below=below.parent, fault=fault))
+    return jobs
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, by name, but not those of the folders inside."""
-    return [folder / name for name in pictures_under(folder, recursive=False)]
+def not_searched(photos: Path, masks: Path | None, output: Path | None, options: Options) -> set[str]:
+    """The real paths of the folders in which no photos are looked for, though they may lie among the photos."""
+    folders = {os.path.realpath(path) for path in (masks, output, options.intermediates) if path is not None}
+    return folders - {os.path.realpath(photos)}
 
 
 def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job]:
@@ -149,11 +194,13 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
                 if not fields or (fields == ["photo", "mask"] and not jobs):
                     continue
                 line = f"{listing}, line {lines.line_num}: "
-                if len(fields) != 2 or not all(fields):
+                if len(fields) != 2 or not all(fields) or "\0" in "".join(fields):
                     raise UserError(
                         f"{line}this is not photo,mask (a path that holds a comma or a quote is put in double quotes)."
                     )
                 photo, own = (Path(here, os.path.expanduser(path)) for path in fields)
+                if Path(fields[1]) in WORDS and not own.exists():
+                    own = ALPHA if Path(fields[1]) == ALPHA else photo
                 named = Path(os.path.abspath(photo))  # drops .., which behind a link leads elsewhere: names the result
                 below = named.relative_to(here) if named.is_relative_to(here) else Path(named.name)
                 jobs.append(Job(photo, own, writable(output / below), line, below.parent))
@@ -166,13 +213,9 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
 
 def check_distinct(jobs: list[Job], options: Options) -> None:
     """Checks that each result has a file of its own, and no result or intermediate picture replaces a photo or mask."""
-    real_folder = cache(os.path.realpath)
-
-    def real(path: Path) -> str:
-        at = os.path.join(real_folder(path.parent), path.name)
-        return os.path.realpath(at) if os.path.islink(at) else at
-
-    sources = {real(path) for job in jobs for path in (job.photo, job.mask) if path is not None}
+    real = real_paths()
+    paths = {job.photo for job in jobs} | {job.mask for job in jobs if job.mask is not None and job.mask != ALPHA}
+    sources = {real(path) for path in paths}
     above_sources = {os.path.dirname(os.path.dirname(path)) for path in sources}
     seen: dict[str, Job] = {}
     for job in jobs:
@@ -186,8 +229,29 @@ def check_distinct(jobs: list[Job], options: Options) -> None:
                 "give another folder with -o."
             )
         steps = options.intermediates_of(job)
-        if steps is not None and os.path.realpath(steps) in above_sources:
+        if steps is not None and real(steps) in above_sources:
             raise UserError(
                 f"{job.origin}the intermediate pictures of {job.photo} would lie among photos or masks in {steps}: "
                 "give another folder with --save-intermediates."
             )
+
+
+def real_paths() -> Callable[[Path], str]:
+    """Makes a function that gives the real paths of files, and is quick where many lie in the same folders."""
+    real_folder = cache(os.path.realpath)
+
+    def real(path: Path) -> str:
+        at = os.path.join(real_folder(path.parent), path.name)
+        return os.path.realpath(at) if os.path.islink(at) else at
+
+    return real
+
+
+def check_link(job: Job) -> None:
+    """Checks that the result does not replace photo or mask by way of a link; who names them themselves means it."""
+    at = os.path.realpath(job.target)
+    for what, path in (("photo", job.photo), ("mask", job.mask)):
+        if path is None or at != os.path.realpath(path):
+            continue
+        if os.path.abspath(job.target) not in (at, os.path.abspath(path)):
+            raise UserError(f"{job.target} is a link to the {what}, {path}: give another name with -o.")

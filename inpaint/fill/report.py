@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from inpaint.errors import UserError
-from inpaint.files import atomic
+from inpaint.files import atomic, followed
 from inpaint.fill.jobs import Entry
+from inpaint.fill.printing import printable
 from inpaint.photo.files import check_folder
 from inpaint.photo.inpainter import Inpainter
 from inpaint.runs import provenance
@@ -18,14 +19,14 @@ CONSOLE = Console(stderr=True)
 
 
 def say(line: str) -> None:
-    """Prints a line as it is, above the progress bar."""
-    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Prints a line as it is, above the progress bar; of a name, what a terminal cannot show is escaped."""
+    CONSOLE.print(printable(line, CONSOLE.encoding), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:
     """A progress bar with the time that is left, where there is a terminal; nothing in a log."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a name in brackets is no markup
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
@@ -42,13 +43,25 @@ def outcome(entry: Entry) -> tuple[str, str]:
         return "skipped", f"skipped, {entry['skipped']} exists"
     if "error" in entry:
         return "failed", f"failed: {entry['error']}"
-    return "filled", f"{len(entry['holes'])} hole(s) in {entry['seconds']['total']:.1f} s -> {entry['output']}"
+    larger = enlarged(*entry["enlargement"]["dilate"]) if "enlargement" in entry else ""
+    return "filled", f"{len(entry['holes'])} hole(s){larger} in {entry['seconds']['total']:.1f} s -> {entry['output']}"
 
 
-def warning(entry: Entry) -> str:
-    """What a person should know of a filled photo: that some holes could not be refined; empty if all were."""
-    count = sum(not hole["scales"] for hole in entry["holes"])
-    return f"{count} hole(s) with too little around to take texture from, filled smoothly" if count else ""
+def enlarged(least: int, most: int) -> str:
+    """By how many pixels holes were enlarged, as a part of `outcome`'s line."""
+    if most == 0:
+        return ", not enlarged,"
+    return f", enlarged by {most if least == most else f'{least} to {most}'} pixel{'' if most == 1 else 's'},"
+
+
+def warnings(entry: Entry) -> list[str]:
+    """What a person should know of a filled photo, a line each: holes not refined, remarks, what was not kept."""
+    count = sum(not hole["scales"] and not hole["flat"] for hole in entry["holes"])
+    lines = [f"{count} hole(s) with too little around to take texture from, filled smoothly"] if count else []
+    lines += entry.get("remarks", [])
+    if lost := entry.get("not_kept"):
+        lines.append(f"not kept: {', '.join(lost)}")
+    return lines
 
 
 def duration(seconds: float) -> str:
@@ -60,11 +73,11 @@ def duration(seconds: float) -> str:
 
 def check_report(path: Path, overwrite: bool) -> None:
     """Checks, before any work, that a report can be written to `path`; a UserError says why it cannot."""
-    if path.suffix.lower() != ".json" or path.is_dir():
+    if path.is_dir() or {path.suffix.lower(), followed(path).suffix.lower()} != {".json"}:  # no photo, by way of a link
         raise UserError(f"{path} is no name for a report: give a file that ends with .json.")
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists already: give the report another name, or --overwrite.")
-    check_folder(path.parent)
+    check_folder(followed(path).parent)
 
 
 def write_report(path: Path, inpainter: Inpainter, entries: list[Entry], seconds: float, preset: str) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from inpaint.errors import INTERRUPTED, UserError, first_line
-from inpaint.fill.jobs import Entry, Job, Options, Outcomes, find_jobs, holds_many
-from inpaint.fill.report import check_report, duration, outcome, progress_bar, say, warning, write_report
+from inpaint.fill.folders import left_out
+from inpaint.fill.jobs import Entry, Job, Options, Outcomes, find_jobs, holds_many, not_searched
+from inpaint.fill.printing import print_path, printable
+from inpaint.fill.report import check_report, duration, outcome, progress_bar, say, warnings, write_report
 from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
 from inpaint.photo.inpainter import Inpainter, check_seeds
-from inpaint.photo.masks import as_mask
+from inpaint.photo.masks import ALPHA, as_mask
 from inpaint.refinement.scale import OnProgress
 
 STAYS = "what is finished stays, and the same command goes on from there"
@@ -49,8 +51,12 @@ def run(
         jobs = find_jobs(photo, mask, output, options)
         if report is not None:
             check_report(report, options.overwrite or many)
+        besides = not_searched(photo, mask, output, options)
+        left = left_out(photo, options.recursive, besides) if os.path.isdir(photo) else ""
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read or written: {error.strerror}.") from None
+    if left:
+        say(left)
     expected = ([] if many else [job.target for job in jobs]) + ([] if report is None else [report])
     before = {path: version_of(path) for path in expected}
     began = time.perf_counter()
@@ -86,22 +92,25 @@ def version_of(path: Path) -> tuple[int, int] | None:
 
 
 def run_single(jobs: list[Job], inpainter: Inpainter, options: Options) -> tuple[int, list[Entry]]:
-    """Fills one photo, once for each job, and prints the results' paths on standard output.
+    """Fills one photo, once for each job, says a line about each, and prints the results' paths on standard output.
 
     Returns as `run_many`, raises as `fill_one`.
     """
     entries: list[Entry] = []
+    told: set[str] = set()  # what all variants have in common is said once
     with progress_bar() as progress:
-        task = progress.add_task(jobs[0].photo.name, total=float(len(jobs)))
+        task = progress.add_task(printable(jobs[0].photo.name), total=float(len(jobs)))
         for job in jobs:
             entry = fill_one(
                 inpainter, job, options, lambda share: progress.update(task, completed=len(entries) + share)
             )
             entries.append(entry)
-    if text := warning(entries[0]):
-        say(f"{jobs[0].photo.name}: {text}")
+            for line in (outcome(entry)[1], *warnings(entry)):
+                if line not in told:
+                    say(f"{job.photo.name}: {line}")
+                told.add(line)
     for entry in entries:
-        print(entry["output"])
+        print_path(entry["output"])
     return 0, entries
 
 
@@ -123,7 +132,7 @@ def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool
         task = progress.add_task("", total=float(len(jobs)))
 
         def show(completed: float, name: str | None = None) -> None:
-            progress.update(task, completed=completed, description=name)
+            progress.update(task, completed=completed, description=None if name is None else printable(name))
 
         outcomes = engine(show)
         try:
@@ -138,7 +147,7 @@ def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool
                 worked, line = done - counts["skipped"], f"[{done}/{len(jobs)}] {jobs[number].photo.name}"
                 seconds = (time.monotonic() - began) / worked * (len(jobs) - done) if worked else 0.0
                 say(f"{line}: {summary}" + (f" ({duration(seconds)} left)" if seconds else ""))
-                if became == "filled" and (text := warning(entry)):
+                for text in warnings(entry) if became == "filled" else ():
                     say(f"{line}: {text}")
         except KeyboardInterrupt:
             code = INTERRUPTED
@@ -164,13 +173,18 @@ def attempt(inpainter: Inpainter, job: Job, options: Options, progress: OnProgre
     Returns `fill_one`'s entry; or, beside `photo`, `skipped` (the result that exists) or `error` (a sentence).
     """
     try:
-        if job.target.exists() and not options.overwrite:
-            return {"photo": str(job.photo), "skipped": str(job.target)}
-        return fill_one(inpainter, job, options, progress)
+        return settled(job, options) or fill_one(inpainter, job, options, progress)
     except UserError as error:
         return {"photo": str(job.photo), "error": f"{job.origin}{error}"}
     except Exception as error:  # a fault of ours costs one photo of many
         return {"photo": str(job.photo), "error": f"{job.origin}{type(error).__name__}: {first_line(error)}"}
+
+
+def settled(job: Job, options: Options) -> Entry | None:
+    """`attempt`'s entry of a photo that there is nothing to do for: its result exists, or it has a fault; else None."""
+    if os.path.exists(job.target) and not options.overwrite:
+        return {"photo": str(job.photo), "skipped": str(job.target)}
+    return {"photo": str(job.photo), "error": f"{job.origin}{job.fault}"} if job.fault else None
 
 
 def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgress) -> Entry:
@@ -182,26 +196,41 @@ def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgr
     check_target(job.target, options.overwrite)
     began = time.perf_counter()
     photo = read_photo(job.photo, inpainter.max_pixels)
-    check_keeps(photo, job.target)
-    marked = as_mask(job.mask, photo.size, options.invert, inpainter.max_pixels, options.boxes)
+    marked = None
+    if job.mask is not None or options.boxes:
+        itself = job.mask == job.photo
+        marked = as_mask(
+            ALPHA if itself else job.mask,
+            photo.size,
+            options.invert != itself,  # the photo as its own mask marks what is opaque, and its alpha what is clear
+            inpainter.max_pixels,
+            options.boxes,
+            photo.alpha,
+        )
+    margins = options.margins
+    size = photo.size if margins is None else margins.canvas(photo.size, inpainter.max_pixels)
+    check_keeps(photo, job.target, marked, size)
     read = time.perf_counter()
     seed = inpainter.seed + (job.variant or 1) - 1
-    filled, holes = inpainter.fill_photo(
+    filled, holes, mask = inpainter.fill_photo(
         photo,
         marked,
         dilate=options.dilate,
         feather=options.feather,
+        margins=margins,
         seed=seed,
         on_progress=progress,
         intermediates=options.intermediates_of(job),
     )
     done = time.perf_counter()
-    write_photo(filled, job.target)
+    not_kept = write_photo(filled, job.target)
     end = time.perf_counter()
-    return {
+    entry: Entry = {} if mask is None else {"enlargement": mask.to_json(), "remarks": mask.remarks()}
+    return entry | {
         "photo": str(job.photo),
         "output": str(job.target),
-        "size": [photo.size[1], photo.size[0]],
+        "not_kept": not_kept,
+        "size": [filled.size[1], filled.size[0]],
         "device": str(inpainter.device),
         "seed": seed,
         "seconds": {

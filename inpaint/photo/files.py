@@ -22,7 +22,7 @@ from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.exif import ORIENTATION, Directory, directory_of, upright
 from inpaint.photo.left import has_more_than_8_bits, left_behind
 from inpaint.photo.photo import Marked, Photo, array_from_tensor, to_8_bit
-from inpaint.photo.png import encode_png, png_chunks, raw_profiles, read_deep, texts
+from inpaint.photo.png import deep_layout, encode_png, png_chunks, raw_profiles, read_deep, texts
 from inpaint.photo.tiff import (
     AS_IT_LIES,
     IN_EVERY_TIFF,
@@ -84,8 +84,8 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     """
     with opened(path, max_pixels) as image:
         check_single(image, path, max_pixels)
-        if image.format == "PNG" and image.tile and image.tile[0].args in ("RGB;16B", "RGBA;16B", "LA;16B"):
-            pixels, mode = read_deep(path, str(image.tile[0].args), max_pixels)
+        if (layout := deep_layout(image)) is not None:
+            pixels, mode = read_deep(path, layout, max_pixels)
             image.load()  # reads the chunks behind the pixels
             return upright(with_metadata(image, path, pixels, mode))
         if isinstance(image, TiffImageFile) and image.mode not in ("I", "F"):
@@ -219,8 +219,8 @@ def check_folder(folder: Path) -> None:
         raise UserError(f"{existing} cannot be written: choose another folder with -o.")
 
 
-def check_keeps(photo: Photo, path: Path, marked: Marked | None = None) -> None:
-    """Checks that the format of `path` has room for the photo's size and channels.
+def check_keeps(photo: Photo, path: Path, marked: Marked | None = None, size: tuple[int, int] | None = None) -> None:
+    """Checks that the format of `path` has room for the photo's size (or for this one) and channels.
 
     Transparency that is opaque throughout needs none, nor does that of the pixels in `marked`, which are to be filled
     like what surrounds them.
@@ -229,10 +229,10 @@ def check_keeps(photo: Photo, path: Path, marked: Marked | None = None) -> None:
         UserError: the format cannot hold transparency, CMYK, or so many pixels in a row or a column.
     """
     kind, suffix = FORMATS[path.suffix.lower()], path.suffix
-    height, width = photo.size
+    height, width = size or photo.size
     if max(height, width) > LONGEST_SIDE.get(kind, math.inf):
         raise UserError(
-            f"The photo is {width} x {height} pixels, and {suffix} holds {LONGEST_SIDE[kind]} a side: "
+            f"The result has {width} x {height} pixels, and {suffix} holds {LONGEST_SIDE[kind]} a side: "
             "write a .png instead."
         )
     if photo.mode in KEEPS[kind] or (photo.mode.endswith("A") and is_opaque(photo, marked)):

@@ -5,17 +5,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import ndimage
 from torch import Tensor
 
 from inpaint.classical.filling import fill, filler
 from inpaint.content.networks import SIDE
 from inpaint.content.weights import STARTER, load_network
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import Mask, Picture, resize, resize_masked
+from inpaint.imaging.pixels import Mask, Picture, composite, resize, resize_masked
 from inpaint.imaging.reading import opened, to_rgb
 from inpaint.imaging.smooth import diffuse
 from inpaint.photo.defaults import MAX_PIXELS
-from inpaint.photo.windows import Window
+from inpaint.photo.windows import EVERY_NEIGHBOUR, FINE, Window
 from inpaint.refinement.pyramid import blurred
 from inpaint.refinement.stages import FirstStage, predict
 
@@ -69,6 +70,20 @@ class Given:
             )
         part = torch.from_numpy(window.cut(self.pixels)).permute(2, 0, 1)
         return lambda picture, mask: part.to(picture) / 255
+
+
+def smooth(picture: Picture, mask: Mask) -> Picture:
+    """The first stage of what is fine, at the picture's own size: biharmonic, which carries edges and shades on.
+
+    What is thicker than twice `FINE` and lies beside it is filled by diffusion.
+    """
+    hole = mask[0].cpu().numpy() > 0
+    labels, number = ndimage.label(hole, EVERY_NEIGHBOUR)
+    depths = ndimage.maximum(ndimage.distance_transform_edt(np.pad(hole, 1))[1:-1, 1:-1], labels, range(number + 1))
+    fine = torch.from_numpy(hole & (np.asarray(depths) <= FINE)[labels]).to(mask)[None]
+    if not fine.any():
+        return diffuse(picture, mask)
+    return fill(composite(picture, diffuse(picture, mask), mask - fine), fine, "biharmonic")
 
 
 def varied(first_stage: FirstStage, seed: int) -> FirstStage:

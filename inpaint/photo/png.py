@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from inpaint.imaging.reading import opened
 from inpaint.photo.exif import PICTURE_IN_BASE64
@@ -23,6 +24,13 @@ RAW_PROFILE = "raw profile type "
 WRITTEN_ANEW = ("exif", "app1", "xmp", "iptc", "8bim")  # of the raw profiles
 XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"  # what it begins with there
 PNG_COLOURS = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}
+
+
+def deep_layout(image: Image.Image) -> str | None:
+    """How an opened PNG lays out 16 bits a channel of which Pillow keeps only 8, for `read_deep`; None of others."""
+    tiles = getattr(image, "tile", None) if image.format == "PNG" else None
+    layout = tiles[0].args if tiles else None
+    return str(layout) if layout in ("RGB;16B", "RGBA;16B", "LA;16B") else None
 
 
 def read_deep(path: str | Path, layout: str, max_pixels: int) -> tuple[np.ndarray, str]:

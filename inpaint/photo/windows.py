@@ -4,8 +4,10 @@ As the paper removes objects (Yang et al. 2017, figure 9). What is as large as t
 bits; only windows become tensors, so a large picture is never held as floats.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -13,6 +15,7 @@ from scipy import ndimage
 
 from inpaint.content.networks import SIDE
 from inpaint.imaging.box import Box
+from inpaint.photo.defaults import DILATE
 from inpaint.photo.photo import Marked
 from inpaint.refinement.stages import scales_of
 
@@ -21,6 +24,12 @@ EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
 SMALLEST_PIECE = 112  # pixels: thin holes are not cut shorter than this
 THIN = 32  # pixels: a hole less thick than this (a speck, a scratch, writing) hides little structure,
 LONG_AND_THIN = 96  # and so does a long one that is less thick than this (a cable, a post): both its sides are near
+FINE = 16  # pixels: holes no thicker than this (dust, scratches, writing) are known close by on every side
+TOGETHER = 192  # pixels: what is fine in such a square is filled together,
+BESIDE = 32  # with so many pixels around it
+STRIP = 512  # pixels: a canvas is cut into such squares, if it has to be
+SPECK = 48  # pixels: what is fine and no longer than this is not cut where two squares meet
+MOST, MUCH = 0.6, 0.4  # of a photo: who marks more may have meant the rest; and so much is worth a word
 CONTEXT = 16 / 7  # a window's side in sides of its hole: at 128 pixels the hole is 56, as in the Context Encoder
 
 
@@ -30,6 +39,9 @@ class Piece(NamedTuple):
     box: Box  # where, in the picture
     own: Bool[np.ndarray, "rows columns"]  # which pixels of the box belong to it
     thin: bool = False  # whether it hides so little structure that it needs no gradient: see `pieces`
+    kind: Literal["hole", "fine", "canvas", "strip"] = (
+        "hole"  # specks are known all around; a canvas is what a photo gets more
+    )
 
 
 class Window(NamedTuple):
@@ -40,12 +52,15 @@ class Window(NamedTuple):
     side: int
 
     @classmethod
-    def around(cls, box: Box) -> "Window":
-        """The square with the box in its centre, within its middle half (with some of what surrounds it).
+    def around(cls, piece: Piece) -> "Window":
+        """The square with the piece in its centre: a hole within the middle half, with some of what surrounds it.
 
-        Its side halves `scales_of(side) - 1` times to a multiple of 8, VGG's coarsest stride.
+        What is fine has `BESIDE` pixels around it, a canvas has none: what they are filled from lies in between. The
+        side halves `scales_of(side) - 1` times to a multiple of 8, VGG's coarsest stride.
         """
-        side = max(SIDE, round(CONTEXT * max(box.size)))
+        box, longest = piece.box, max(piece.box.size)
+        sides = {"fine": longest + 2 * BESIDE, "canvas": longest}
+        side = max(SIDE, sides.get(piece.kind, round(CONTEXT * longest)))
         while excess := side % (grain := 8 << (scales_of(side) - 1)):  # a larger side may have one scale more
             side += grain - excess
         return cls((box.left + box.right - side) // 2, (box.top + box.bottom - side) // 2, side)
@@ -105,46 +120,139 @@ def pieces(hole: Marked) -> list[Piece]:
     """What to fill, one after the other: the holes, large ones first; long thin ones (scratches, writing) cut up.
 
     A scratch across the whole picture would have a window larger than the picture. Pieces are about four times as long
-    as the hole is thick, so that a compact hole is never cut.
+    as the hole is thick, so that a compact hole is never cut; fine ones lie in squares, see `together`.
     """
     found = []
     for group in groups(hole):
         thick = thickness(group.own)
+        if thick <= FINE:
+            found += [part._replace(thin=True, kind="fine") for part in squares(group)]
+            continue
         longest = max(SMALLEST_PIECE, 4 * thick)
         rows, columns = (np.array_split(np.arange(n), -(-n // longest)) for n in group.box.size)
         if len(rows) == len(columns) == 1:
             found.append(group._replace(thin=thick < THIN))
             continue
         limit = LONG_AND_THIN if thick < LONG_AND_THIN else THIN  # a corner of a thick hole is not thin
-        for y in rows:
-            for x in columns:
-                part = group.own[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
-                if part.any():
-                    piece = tightened(group.box.top + int(y[0]), group.box.left + int(x[0]), part)
-                    found.append(piece._replace(thin=thickness(piece.own) < limit))
+        cuts = [Box(int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1) for y in rows for x in columns]
+        found += [part._replace(thin=thickness(part.own) < limit) for part in parts(group, cuts)]
     return sorted(found, key=lambda piece: -max(piece.box.size))
+
+
+def squares(group: Piece) -> list[Piece]:
+    """The parts of a fine hole in the picture's squares of `TOGETHER` pixels; itself if it is a speck."""
+    return [group] if max(group.box.size) <= SPECK else tiles(group, TOGETHER)
+
+
+def tiles(piece: Piece, side: int) -> list[Piece]:
+    """The parts of a piece in the picture's squares of so many pixels."""
+    left, top, right, bottom = piece.box
+    cuts = [
+        Box(x, y, x + side, y + side).intersection(piece.box).within(piece.box)
+        for y in range(top - top % side, bottom, side)
+        for x in range(left - left % side, right, side)
+    ]
+    return parts(piece, cuts)
+
+
+def strips(canvas: Piece) -> list[Piece]:
+    """The parts of a canvas that are worked on at full size, where the whole is too large for that."""
+    return [part._replace(thin=True, kind="strip") for part in tiles(canvas, STRIP)]
+
+
+def parts(piece: Piece, cuts: Iterable[Box]) -> list[Piece]:
+    """What a piece has in each of some boxes, which are counted from its corner; nothing for those that hold none."""
+    found = ((cut, piece.own[cut.slices]) for cut in cuts)
+    return [tightened(piece.box.top + cut.top, piece.box.left + cut.left, own) for cut, own in found if own.any()]
+
+
+def together(found: Iterable[Piece]) -> list[Piece]:
+    """The pieces, and behind them all that is fine in a square of `TOGETHER` pixels as one."""
+    rest: list[Piece] = []
+    fine: dict[tuple[int, int], list[Piece]] = defaultdict(list)
+    for piece in found:
+        square = (piece.box.top // TOGETHER, piece.box.left // TOGETHER)
+        (fine[square] if piece.kind == "fine" else rest).append(piece)
+    for near in fine.values():
+        box = reduce(Box.union, (piece.box for piece in near))
+        own = np.zeros(box.size, dtype=bool)
+        for piece in near:
+            own[piece.box.within(box).slices] |= piece.own
+        rest.append(near[0]._replace(box=box, own=own))
+    return rest
 
 
 def thickness(own: Bool[np.ndarray, "rows columns"]) -> int:
     """The diameter, in pixels, of about the largest disc that fits into the hole; 0 if there is none."""
-    step = -(-max(own.shape) // 512)  # a rough answer will do, and is quick
+    step = min(
+        4, -(-max(own.shape) // 512)
+    )  # a rough answer will do, and is quick; a larger one is thicker than `FINE`
     inside = ndimage.distance_transform_edt(np.pad(own[::step, ::step], 1))
     return int(2 * step * inside.max())
 
 
-def soften(marked: Marked, dilate: int, feather: int) -> UInt8[np.ndarray, "height width"]:
-    """How much of the fill each pixel takes, from 0 (none: it is not part of the hole) to 255 (all).
+class Enlarged(NamedTuple):
+    """A mask enlarged, and by how much."""
 
-    Everything within `dilate` pixels of what is marked is 255; over the next `feather` pixels it falls to 0.
+    weights: UInt8[np.ndarray, "height width"]  # how much of the fill each pixel takes: 0 none, 255 all
+    marked: float  # the share of the photo that was marked
+    dilate: tuple[int, int]  # of the hole that was enlarged least, where it is thickest, and of the one that was most
+    feather: tuple[int, int]  # the same of the pixels over which the fill then fades
+
+    @property
+    def share(self) -> float:
+        """The part of the photo, in [0, 1], that the fill changes."""
+        return np.count_nonzero(self.weights) / self.weights.size
+
+    def to_json(self) -> dict[str, Any]:
+        """The same in plain values, without the weights themselves."""
+        return {"dilate": self.dilate, "feather": self.feather, "marked": self.marked, "share": self.share}
+
+    def remarks(self) -> list[str]:
+        """What a person should know before they wonder at the result."""
+        if self.marked > MOST:
+            return [f"the mask marks {self.marked:.0%} of the photo: if it was meant the other way round, use --invert"]
+        if self.share > MUCH:
+            return [f"the enlarged mask takes {self.share:.0%} of the photo, of which {self.marked:.0%} was marked"]
+        return []
+
+
+def enlarge(marked: Marked, dilate: int | None = None, feather: int | None = None) -> Enlarged:
+    """Weights of the fill: 255 within `dilate` pixels of what is marked; over the next `feather` pixels they fall to 0.
+
+    A number that is not given follows the local thickness of what is marked (the diameter of the largest disc in it
+    that holds the place; Hildebrand and Rüegsegger 1997): an object loses its soft edge and its shadow, while a scratch
+    2 pixels wide does not become one of 26. `dilate` is then a quarter of the thickness, rounded down to a power of
+    two, from 1 to `DILATE`, but at most a 64th of the photo's shorter side; `feather` is half of that, at least 1.
     """
     weights: np.ndarray = np.zeros(marked.shape, dtype=np.uint8)
+    if not marked.any():
+        return Enlarged(weights, 0.0, (0, 0), (0, 0))
+    most = max(1, min(DILATE, min(marked.shape) // 64))
+    steps = [step for step in (1, 2, 4, 8) if step <= most] if dilate is None or feather is None else [1]
+    used = set()
     for group in groups(marked):
-        reach = group.box.grown(dilate + feather, marked.shape)
-        at = group.box.within(reach)
-        nothing = np.ones(reach.size, dtype=bool)
-        nothing[at.slices] = ~group.own
-        distance = ndimage.distance_transform_edt(nothing)
-        weight = (1 - (distance - dilate) / max(feather, 1e-6)).clip(0, 1)
-        region = weights[reach.slices]
-        np.maximum(region, np.ceil(255 * weight).astype(np.uint8), out=region)
-    return weights
+        depth = distance_from(~np.pad(group.own, 1))[1:-1, 1:-1] if len(steps) > 1 else None
+        for step in steps:
+            thick = group.own
+            if step > 1 and depth is not None:
+                middle = depth >= 2 * step
+                if not middle.any():
+                    break
+                thick = distance_from(middle) < 2 * step  # discs that fit in
+            own_dilate = step if dilate is None else dilate
+            own_feather = max(1, step // 2) if feather is None else feather
+            reach = group.box.grown(own_dilate + own_feather, marked.shape)
+            inside = np.zeros(reach.size, dtype=bool)
+            inside[group.box.within(reach).slices] = thick
+            weight = (1 - (distance_from(inside) - own_dilate) / max(own_feather, 1e-6)).clip(0, 1)
+            region = weights[reach.slices]
+            np.maximum(region, np.ceil(255 * weight).astype(np.uint8), out=region)
+        used.add((own_dilate, own_feather))
+    dilates, feathers = zip(*used, strict=True)
+    return Enlarged(weights, float(marked.mean()), (min(dilates), max(dilates)), (min(feathers), max(feathers)))
+
+
+def distance_from(there: Bool[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
+    """Each pixel's distance from the nearest one that is True."""
+    return ndimage.distance_transform_edt(~there)

@@ -47,6 +47,7 @@ def inpaint(
     *,
     hole: Box | None = None,
     real: Box | None = None,
+    most_scales: int | None = None,
     on_scale: OnScale | None = None,
     on_progress: OnProgress | None = None,
 ) -> Filled:
@@ -57,6 +58,7 @@ def inpaint(
         first_stage: stage 1, see `predict`.
         hole: the part of the mask that is to be refined, if other holes lie beside it.
         real: the part of the picture that texture may be taken from, if the rest is made up.
+        most_scales: where the settings leave the number of scales open, at most so many, from the finest on.
         settings, on_scale, on_progress: of stage 2, see `refine`, which also says what it refuses.
     """
     height, width = picture.shape[-2:]
@@ -67,6 +69,8 @@ def inpaint(
     content = composite(picture, resize(prediction, (height, width)), mask)
 
     scales = settings.scales or scales_of(max(height, width))
+    if settings.scales is None and most_scales is not None:
+        scales = min(scales, most_scales)
     box = surroundings(hole or Box.around(mask), (height, width), scales)
     box = box.intersection(real) if real else box
     if settings.scales is None:

@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 from inpaint.fill import __main__ as command
 from inpaint.fill import run as run_module
-from inpaint.fill.cluster import gpu_share
+from inpaint.fill.cluster import gpu_share, with_whole_paths
+from inpaint.fill.jobs import Job
+from inpaint.photo.masks import ALPHA
 from tests import logged
 from tests.fill.test_fill import files
 from tests.photo.test_inpainter import disc, network_file, picture
@@ -73,7 +75,7 @@ def test_a_list_goes_on_where_it_stopped(run, archive, monkeypatch):
     assert result.exit_code == 1
     assert "5 filled, 0 skipped, 1 failed" in result.stderr
     assert f"{archive}, line 5: {archive.parent / 'a' / 'photo 1.png'} does not exist" in result.stderr
-    assert "[2/6] photo 0.png: 1 hole(s) in" in result.stderr
+    assert "[2/6] photo 0.png: 1 hole(s), enlarged by 1 pixel, in" in result.stderr
     assert result.stderr.count(" left)") == 5
     assert files(out) == ["a/photo 0.png", "a/photo 2.png", "b/photo 0.png", "b/photo 1.png", "b/photo 2.png"]
 
@@ -178,6 +180,28 @@ def test_a_way_up_from_behind_a_link_is_the_systems(run, archive, tmp_path_facto
 def test_workers_share_gpus_such_that_all_fit(workers, gpus, share):
     assert gpu_share(workers, gpus) == share
     assert gpus * int(1 / share) >= workers
+
+
+def test_what_there_is_nothing_to_do_for_needs_no_ray(run, archive, monkeypatch):
+    """The results that exist are told at once, and so is a mask that is missing."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    photos, masks, out = (archive.parent / name for name in ("a", "masks", "out"))
+    out.mkdir()
+    for name in ("photo 0.png", "photo 1.png"):
+        shutil.copy(masks / "disc.png", masks / name)
+        shutil.copy(photos / name, out)
+    result = run(photos, "--mask", masks, "-o", out, "--engine", "ray")
+    assert result.exit_code == 1, result.output
+    assert "0 filled, 2 skipped, 1 failed" in result.stderr
+    assert "photo 2.png: no mask for photo 2.png: looked for" in result.stderr
+
+
+def test_paths_for_other_folders_are_whole_and_words_stay(monkeypatch):
+    monkeypatch.chdir("/")
+    job = Job(Path("a.png"), Path("a.png"), Path("b.png"))
+    assert with_whole_paths(job)[:3] == (Path("/a.png"), Path("/a.png"), Path("/b.png"))
+    assert with_whole_paths(job._replace(mask=ALPHA)).mask == ALPHA
+    assert with_whole_paths(job._replace(mask=None)).mask is None
 
 
 def test_ray_is_for_many_photos(run, archive):

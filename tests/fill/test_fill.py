@@ -21,7 +21,7 @@ from inpaint.fill import jobs
 from inpaint.fill import run as run_module
 from inpaint.photo.files import read_photo
 from inpaint.photo.inpainter import Inpainter
-from inpaint.photo.windows import soften
+from inpaint.photo.windows import enlarge
 from tests.photo.test_inpainter import disc, network_file, picture
 
 app = typer.Typer()
@@ -58,9 +58,9 @@ def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def assert_outside_untouched(before, after, marked, dilate=8, feather=4):
+def assert_outside_untouched(before, after, marked, dilate=None, feather=None):
     before, after = read_photo(before).pixels, read_photo(after).pixels
-    outside = soften(marked, dilate, feather) == 0
+    outside = enlarge(marked, dilate, feather).weights == 0
     assert before.dtype == after.dtype
     assert np.array_equal(before[outside], after[outside])
     assert not np.array_equal(before, after)
@@ -99,7 +99,7 @@ def test_boxes_margins_report_and_intermediates(run, photo, tmp_path, net):
     assert entry["size"] == [110, 90]
     assert entry["seconds"]["total"] >= entry["seconds"]["refinement"] > 0
     (hole,) = entry["holes"]
-    assert hole["box"] == [0, 0, 31, 31]
+    assert hole["box"] == [9, 9, 21, 21]
     scale = hole["scales"][0]
     assert (scale["iterations"], scale["energies_before"], scale["energies_after"]) == (
         0,
@@ -127,6 +127,55 @@ def test_a_turned_photo_is_filled_as_it_is_seen(run, tmp_path, depth):
         assert (image.getexif()[0x0112], image.getexif()[0x010F]) == (1, "maker")
 
 
+@pytest.mark.parametrize("how", [("alpha",), ("itself", "--invert"), ("p.png", "--invert")])
+def test_an_erased_photo_is_its_own_mask(run, tmp_path, monkeypatch, how):
+    """What was erased is filled and opaque, so that even a JPEG can be written of it."""
+    monkeypatch.chdir(tmp_path)
+    pixels = picture(channels=4)
+    pixels[..., 3] = np.where(disc(), 0, 255)
+    Image.fromarray(pixels).save("p.png")
+    for name in ("out.png", "out.jpg"):
+        result = run("p.png", "--mask", *how, "-o", name)
+        assert result.exit_code == 0, result.output
+    filled = read_photo("out.png").pixels
+    assert (filled[..., 3] == 255).all()
+    outside = enlarge(disc()).weights == 0
+    assert np.array_equal(filled[outside], pixels[outside])
+    assert read_photo("out.jpg").mode == "RGB"
+
+
+def test_a_canvas_is_expanded_with_and_without_a_mask(run, photo, mask, tmp_path):
+    for number, more in enumerate([(), ("--mask", mask)]):
+        result = run(photo, "--expand", "10,0,50%,5", *more, "-o", tmp_path / f"{number}.png")
+        assert result.exit_code == 0, result.output
+        with Image.open(tmp_path / f"{number}.png") as image:
+            assert image.size == (10 + 110 + 55, 95)
+            inside = np.array(image)[:90, 10:120]
+        outside = enlarge(disc()).weights == 0 if more else np.ones((90, 110), dtype=bool)
+        assert np.array_equal(inside[outside], picture()[outside])
+    report = tmp_path / "report.json"
+    Image.new("RGB", (16380, 3)).save(tmp_path / "wide.png")
+    result = run(tmp_path / "wide.png", "--expand", "20,0,0,0", "-o", tmp_path / "wide.webp", "--report", report)
+    assert result.exit_code == 2
+    assert "The result has 16400 x 3 pixels, and .webp holds 16383 a side" in result.output
+    result = run(photo, "--expand", "10,0,50%,5", "-o", tmp_path / "again.png", "--report", report)
+    assert json.loads(report.read_text())["photos"][0]["size"] == [175, 95]
+
+
+def test_what_a_person_should_know_is_said(run, tmp_path):
+    """Of a mask that marks most of a photo, and of what the result's format has no place for."""
+    Image.fromarray(picture()).save(tmp_path / "p.jpg", comment=b"from the sea")
+    most = np.zeros((90, 110), dtype=bool)
+    most[:, :80] = True
+    Image.fromarray(most).save(tmp_path / "mask.png")
+    result = run(tmp_path / "p.jpg", "--mask", tmp_path / "mask.png", "-o", tmp_path / "p.bmp")
+    assert result.exit_code == 0, result.output
+    assert "enlarged by 1 pixel, in" in result.output
+    assert "the mask marks 73% of the photo: if it was meant the other way round, use --invert" in result.output
+    assert "not kept: " in result.output
+    assert "comment" in result.output
+
+
 def test_variants_of_a_photo(run, photo, mask, tmp_path):
     report, steps = tmp_path / "report.json", tmp_path / "steps"
     more = ("--seed", 4, "--report", report, "--save-intermediates", steps)
@@ -134,6 +183,7 @@ def test_variants_of_a_photo(run, photo, mask, tmp_path):
     assert result.exit_code == 0, result.output
     made = [tmp_path / f"photo_filled_{number}.png" for number in (1, 2)]
     assert result.stdout.split() == [str(path) for path in made]
+    assert [line.split(" hole(s)")[0] for line in result.stderr.splitlines()] == ["photo.png: 1"] * 2
     assert not (tmp_path / "photo_filled.png").exists()
     entries = json.loads(report.read_text())["photos"]
     assert [(entry["output"], entry["seed"]) for entry in entries] == [(str(made[0]), 4), (str(made[1]), 5)]
@@ -167,6 +217,44 @@ def test_a_hole_without_texture_around_is_told(run, photo):
     assert "photo.png: 1 hole(s) with too little around" in result.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere such names cannot be")
+def test_a_name_that_is_no_text(run, photo, tmp_path):
+    """A byte that is no UTF-8, an escape sequence, and what Rich could take for markup or an emoji."""
+    name = os.fsdecode(b"caf\xe9\x1b[1m[red]:smile:.png")
+    (tmp_path / "photos").mkdir()
+    photo.rename(tmp_path / "photos" / name)
+    report = tmp_path / "report.json"
+    result = run(tmp_path / "photos" / name, *BOX, "--report", report)
+    assert result.exit_code == 0, result.output
+    written = name.replace(".png", "_filled.png")
+    assert result.stdout_bytes == os.fsencode(tmp_path / "photos" / written) + b"\n"
+    shown = r"caf\xe9\x1b[1m[red]:smile:"
+    assert f"{shown}.png: 1 hole(s), enlarged by" in result.stderr
+    assert f"{shown}_filled.png" in result.stderr
+    assert json.loads(report.read_text())["photos"][0]["output"] == str(tmp_path / "photos" / written)
+    result = run(tmp_path / "photos", *BOX)
+    assert result.exit_code == 0, result.output
+    assert f"[1/2] {shown}.png: 1 hole(s)" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_a_link_that_is_written_to_stays(run, photo, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out.png").symlink_to("out/data.png")
+    (tmp_path / "report.json").symlink_to("out/data.json")
+    given = (photo, *BOX, "-o", tmp_path / "out.png", "--report", tmp_path / "report.json")
+    for more in ((), ("--overwrite",)):
+        result = run(*given, *more)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "out.png").readlink() == Path("out/data.png")
+        assert files(tmp_path / "out") == ["data.json", "data.png"]
+    (tmp_path / "report.json").unlink()
+    (tmp_path / "report.json").symlink_to(photo)
+    result = run(*given, "--overwrite")
+    assert result.exit_code == 2
+    assert "report.json is no name for a report" in result.stderr
+
+
 def test_home_is_found(run, photo, mask, net, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     result = run("~/photo.png", "--mask=~/mask.png", "-o", "~/out.png")
@@ -191,7 +279,10 @@ def test_a_folder_run_goes_on_where_it_stopped(run, tmp_path, mask):
     result = run(photos, "--mask", masks, "-o", out, "--report", tmp_path / "report.json")
     assert result.exit_code == 1
     assert "2 filled, 0 skipped, 1 failed" in result.output
-    assert "c.png does not exist" in result.output
+    assert (
+        f"no mask for c.png: looked for c.png, c_mask.png, c-mask.png, c.png.png in {masks}{os.sep} (" in result.stderr
+    )
+    assert result.stderr.splitlines()[0] == "Left out: notes.txt"
     assert files(out) == ["a.png", "b.jpg"]
     assert [set(e) >= {"error"} for e in json.loads((tmp_path / "report.json").read_text())["photos"]] == [0, 0, 1]
     times = (out / "a.png").stat().st_mtime_ns
@@ -332,20 +423,16 @@ def test_interrupting_keeps_finished_variants(run, photo, mask, tmp_path, monkey
 
 
 def test_a_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
-    """And the mask of a photo is the first with its stem."""
     for folder, suffix in (("photos", ".jpg"), ("masks", ".png")):
         (tmp_path / folder).mkdir()
         for number in range(50):
             (tmp_path / folder / f"{number}{suffix}").touch()
-    (tmp_path / "masks" / "7.bmp").touch()
-    (tmp_path / "masks" / "9.png").unlink()
     listed, walk = [], os.walk
     monkeypatch.setattr(os, "walk", lambda top, **options: listed.append(top.name) or walk(top, **options))
-    found = jobs.folder_jobs(tmp_path / "photos", tmp_path / "masks", tmp_path / "out")
+    options = jobs.Options([], False, None, None, False, None)
+    found = jobs.find_jobs(tmp_path / "photos", tmp_path / "masks", tmp_path / "out", options)
     assert sorted(listed) == ["masks", "photos"]
-    names = {job.photo.name: job.mask.name for job in found}
-    assert len(names) == 50
-    assert (names["3.jpg"], names["7.jpg"], names["9.jpg"]) == ("3.png", "7.bmp", "9.jpg")
+    assert {job.photo.name: job.mask.name for job in found} == {f"{n}.jpg": f"{n}.png" for n in range(50)}
 
 
 def broken(tmp_path):
@@ -487,6 +574,7 @@ def test_the_module_is_a_command():
     assert "--mask" in made.stdout
     assert "[default: beside the photo]" in made.stdout
     assert "bool" not in made.stdout
-    made = subprocess.run([sys.executable, "-m", "inpaint.fill", "x.png"], capture_output=True, text=True)
+    given = [os.fsencode(sys.executable), "-m", "inpaint.fill", b"caf\xe9\x1b[1m.png", *BOX]
+    made = subprocess.run(given, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert made.returncode == 2
-    assert made.stderr.startswith("error: Nothing says what to remove")
+    assert made.stderr.strip() == rb"error: caf\xe9\x1b[1m.png does not exist."

@@ -13,10 +13,11 @@ from inpaint import Inpainter
 from inpaint.content.weights import StoredNetwork, save_network
 from inpaint.errors import UserError
 from inpaint.photo import inpainter as module
+from inpaint.photo.canvas import Margins
 from inpaint.photo.files import read_photo, write_photo
-from inpaint.photo.first_stage import VARIETY, Network, first_stage, varied
+from inpaint.photo.first_stage import VARIETY, Network, first_stage, smooth, varied
 from inpaint.photo.photo import Photo
-from inpaint.photo.windows import Window, soften
+from inpaint.photo.windows import Window, enlarge
 from inpaint.refinement.stages import Filled, inpaint
 from tests.content.helpers import tiny_generator
 
@@ -70,14 +71,13 @@ def test_any_picture_with_any_holes(inpainter, seed, height, width, channels, de
         top, left = rng.integers(0, height), rng.integers(0, width)
         marked[top : top + rng.integers(1, 50), left : left + rng.integers(1, 50)] = True
     photo = Photo(pixels, {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels])
-    hole = soften(marked, dilate, feather) > 0
+    hole = enlarge(marked, dilate, feather).weights > 0
     if hole.all():
         with pytest.raises(UserError, match="whole photo"):
             inpainter.fill_photo(photo, marked, dilate=dilate, feather=feather)
         return
-    filled, done = inpainter.fill_photo(photo, marked, dilate=dilate, feather=feather)
+    filled, done, _ = inpainter.fill_photo(photo, marked, dilate=dilate, feather=feather)
     assert np.array_equal(filled.pixels[~hole], pixels[~hole])
-    assert np.array_equal(filled.pixels[..., photo.colours :], pixels[..., photo.colours :])
     assert filled.pixels.dtype == pixels.dtype
     assert done
     for scale in (scale for hole in done for scale in hole.scales):
@@ -87,10 +87,9 @@ def test_any_picture_with_any_holes(inpainter, seed, height, width, channels, de
 
 def test_what_stands_in_the_hole_does_not_matter(inpainter):
     pixels, marked = picture(), disc()
-    other = np.where((soften(marked, 8, 0) > 0)[..., None], 255 - pixels, pixels)
-    assert np.array_equal(
-        np.array(inpainter.fill(pixels, marked, feather=0)), np.array(inpainter.fill(other, marked, feather=0))
-    )
+    other = np.where((enlarge(marked, 8, 0).weights > 0)[..., None], 255 - pixels, pixels)
+    first, second = (np.array(inpainter.fill(photo, marked, dilate=8, feather=0)) for photo in (pixels, other))
+    assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("content", ["telea", "starter"])
@@ -173,11 +172,11 @@ def test_another_seed_adds_what_the_surroundings_have():
 def test_large_windows_are_worked_on_at_max_side(inpainter):
     pixels, marked = picture(300, 320), disc(300, 320, 150, 160, 60)
     inpainter.max_side = 128
-    filled, (hole,) = inpainter.fill_photo(Photo(pixels, "RGB"), marked)
+    filled, (hole,), _ = inpainter.fill_photo(Photo(pixels, "RGB"), marked, dilate=8, feather=4)
     inpainter.max_side = 2048
     assert hole.window.side > 256
     assert hole.working_side == 128
-    outside = soften(marked, 8, 4) == 0
+    outside = enlarge(marked, 8, 4).weights == 0
     assert np.array_equal(filled.pixels[outside], pixels[outside])
 
 
@@ -186,8 +185,8 @@ def test_progress_and_intermediates(inpainter, tmp_path, monkeypatch):
         inpainter, "settings", replace(inpainter.settings, rounds=3, gradient_scales=None, voting_scales=0)
     )
     steps = []
-    marked = disc() | disc(y=5, x=100, radius=3)
-    _, holes = inpainter.fill_photo(
+    marked = disc(radius=9) | disc(y=5, x=100, radius=3)
+    _, holes, _ = inpainter.fill_photo(
         Photo(picture(), "RGB"), marked, dilate=2, feather=0, on_progress=steps.append, intermediates=tmp_path
     )
     assert len(holes) == 2
@@ -198,28 +197,38 @@ def test_progress_and_intermediates(inpainter, tmp_path, monkeypatch):
         assert {"input.png", "prediction.png", "filled.png"} < {path.name for path in (tmp_path / folder).iterdir()}
 
 
-def test_many_specks_are_each_filled_alone(inpainter, monkeypatch):
-    """A speck sees no other, matches only what is finer than itself, and takes no gradient; a thick hole sees all."""
-    marked = disc(200, 300, 100, 230, 20)
-    for x in (30, 80, 130):
-        marked |= disc(200, 300, 60, x, 2)
+def test_near_specks_are_filled_together_and_see_no_other_hole(inpainter, monkeypatch):
+    """They match only what is finer than themselves, at their own scale, without a gradient; a thick hole sees all."""
+    marked = disc(300, 500, 100, 430, 40)
+    for x in (30, 80, 130, 230):
+        marked |= disc(300, 500, 60, x, 2)
     calls = []
 
     def watched(picture, mask, first_stage, vgg, settings, **rest):
-        calls.append((int(rest["real"].of(mask).sum()), settings.layers, settings.gradient_scales))
+        size = int(rest["real"].of(mask).sum())
+        calls.append((size, settings.layers, settings.gradient_scales, rest["most_scales"] == 1))
         return inpaint(picture, mask, first_stage, vgg, settings, **rest)
 
     monkeypatch.setattr(module, "inpaint", watched)
     monkeypatch.setattr(inpainter, "settings", replace(inpainter.settings, layers=("relu3_1", "relu4_1")))
-    photo = Photo(picture(200, 300), "RGB")
-    filled, holes = inpainter.fill_photo(photo, marked, dilate=0, feather=1)
-    speck = int(disc(200, 300, 60, 30, 2).sum())
-    assert len(holes) == len(calls) == 4
-    assert calls[0][0] >= int(disc(200, 300, 100, 230, 20).sum())
-    assert calls[0][1:] == (("relu3_1", "relu4_1"), 1)
-    assert calls[1:] == [(speck, ("relu3_1",), 0)] * 3
-    outside = soften(marked, 0, 1) == 0
+    photo = Photo(picture(300, 500), "RGB")
+    filled, holes, _ = inpainter.fill_photo(photo, marked, dilate=0, feather=1)
+    speck = int(disc(300, 500, 60, 30, 2).sum())
+    assert len(holes) == len(calls) == 3
+    assert calls[0][0] >= int(disc(300, 500, 100, 430, 40).sum())
+    assert calls[0][1:] == (("relu3_1", "relu4_1"), 1, False)
+    assert calls[1:] == [(3 * speck, ("relu3_1",), 0, True), (speck, ("relu3_1",), 0, True)]
+    outside = enlarge(marked, 0, 1).weights == 0
     assert np.array_equal(filled.pixels[outside], photo.pixels[outside])
+
+
+def test_specks_begin_with_the_shades_around_them():
+    """Their first stage carries a slope on exactly, and what a larger hole holds beside them does not matter."""
+    slope = torch.linspace(0, 1, 256).expand(3, 256, 256)
+    specks = torch.from_numpy(disc(256, 256, 60, 60, 5) | disc(256, 256, 90, 120, 4)).float()[None]
+    large = torch.from_numpy(disc(256, 256, 170, 170, 50)).float()[None]
+    filled = smooth(torch.where(specks + large > 0, 9.0, slope), specks + large)
+    torch.testing.assert_close(filled * (1 - large), slope * (1 - large), atol=0.01, rtol=0)
 
 
 def test_what_the_fill_fades_into_is_the_photo(inpainter, monkeypatch):
@@ -228,10 +237,102 @@ def test_what_the_fill_fades_into_is_the_photo(inpainter, monkeypatch):
     monkeypatch.setattr(inpainter, "first_stage", lambda picture, mask: torch.ones_like(picture))
     monkeypatch.setattr(module, "inpaint", lambda *_, **__: white)
     marked = disc(radius=2)
-    filled, _ = inpainter.fill_photo(Photo(np.zeros((90, 110, 3), np.uint8), "RGB"), marked, dilate=0, feather=4)
-    weights = soften(marked, 0, 4)
+    photo = picture(channels=1) // 2
+    filled, _, _ = inpainter.fill_photo(Photo(photo, "L"), marked, dilate=0, feather=4)
+    weights = enlarge(marked, 0, 4).weights
     assert ((weights > 0) & (weights < 255)).any()
-    assert np.array_equal(filled.pixels[..., 0], weights)
+    share = weights[..., None] / 255
+    assert np.array_equal(filled.pixels, (share * 255 + (1 - share) * photo).round())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_where_the_ring_has_one_colour_so_has_the_fill(inpainter, dtype):
+    """A page, a screenshot, each to the bit: without a network, and whatever stands in the hole or further away."""
+    page = picture(dtype=dtype)
+    page[20:70, 30:80] = np.iinfo(dtype).max - np.arange(3, dtype=dtype)
+    marked = disc(radius=8)
+    dirty = np.where(disc(radius=10)[..., None], picture(dtype=dtype), page)
+    filled, (hole,), _ = inpainter.fill_photo(Photo(dirty, "RGB"), marked, dilate=2, feather=2)
+    assert np.array_equal(filled.pixels, page)
+    assert hole.flat
+    assert hole.to_json()["scales"] == []
+
+
+def test_a_drawing_of_few_colours_gets_no_others(inpainter):
+    """A screenshot of two colours, with the hole across their border."""
+    drawing = np.where(np.arange(110)[:, None] < 55, [[10, 20, 30]], [[200, 210, 220]]).astype(np.uint8)
+    drawing = np.broadcast_to(drawing, (90, 110, 3)).copy()
+    filled, _, _ = inpainter.fill_photo(Photo(drawing, "RGB"), disc(radius=8))
+    assert {tuple(colour) for colour in filled.pixels.reshape(-1, 3).tolist()} == {(10, 20, 30), (200, 210, 220)}
+
+
+def test_what_was_erased_becomes_as_opaque_as_its_surroundings(inpainter):
+    pixels = picture(channels=4)
+    pixels[..., 3] = np.where(np.arange(110) < 55, 255, 128)
+    erased = disc(y=45, x=25) | disc(y=45, x=85)
+    pixels[erased, 3] = 0
+    expected = np.broadcast_to(np.where(np.arange(110) < 55, 255, 128), (90, 110))
+    filled, _, _ = inpainter.fill_photo(Photo(pixels, "RGBA"), erased, dilate=0, feather=0)
+    assert np.array_equal(filled.pixels[..., 3], expected)
+    assert np.array_equal(np.array(inpainter.fill(Photo(pixels, "RGBA").to_image(), "alpha"))[45, 20:30, 3], [255] * 10)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_enlarged_canvas_keeps_the_photo_bit_by_bit(inpainter, mode):
+    pixels = picture(64, 80, len(mode))
+    photo = Photo(pixels, mode)
+    filled, (hole,), mask = inpainter.fill_photo(photo, None, margins=Margins.parse("10,0,25%,5"))
+    assert mask is None
+    assert filled.pixels.shape == (69, 110, len(mode))
+    assert np.array_equal(filled.pixels[:64, 10:90], pixels)
+    assert hole.box == (0, 0, 110, 69)
+    marked = disc(64, 80, 30, 40, 3)
+    both = inpainter.fill_photo(photo, marked, dilate=0, feather=0, margins=Margins.parse("10,0,25%,5"))
+    assert np.array_equal(both.photo.pixels[:64, 10:90][~marked], pixels[~marked])
+    assert len(both.holes) == 2
+    image = inpainter.fill(pixels if mode != "L" else pixels[..., 0], expand="0,0,0,50%")
+    assert image.size == (80, 96)
+
+
+def test_a_canvas_too_large_for_one_window_is_filled_at_full_size(inpainter):
+    """As sharp as the photo, though the whole was filled at less than half of its size first."""
+    pixels = picture(100, 600)
+
+    def steps(max_side):
+        inpainter.max_side = max_side
+        filled, holes, _ = inpainter.fill_photo(Photo(pixels, "RGB"), None, margins=Margins.parse("40,0,0,0"))
+        inpainter.max_side = 2048
+        assert np.array_equal(filled.pixels[:, 40:], pixels)
+        return len(holes), np.abs(np.diff(filled.pixels[:, :40].astype(float), axis=0)).mean()
+
+    (one, small), (two, strips), (_, whole) = steps(128), steps(256), steps(2048)
+    assert (one, two) == (2, 2)
+    assert strips > 0.7 * whole > 3 * small
+
+
+def test_holes_are_counted_on_the_canvas_and_a_given_picture_has_none(inpainter, tmp_path):
+    photo = Photo(picture(64, 80), "RGB")
+    _, (hole, canvas), _ = inpainter.fill_photo(
+        photo, disc(64, 80, 30, 40, 3), dilate=0, feather=0, margins=Margins.parse("10,5,0,0")
+    )
+    assert hole.box.left == 40 - 3 + 10
+    assert hole.box.top == 30 - 3 + 5
+    assert canvas.box == (0, 0, 90, 69)
+    write_photo(photo, tmp_path / "start.png")
+    with pytest.raises(UserError, match="cannot be used with --expand"):
+        Inpainter(tmp_path / "start.png", "instant", device="cpu").fill(picture(64, 80), expand="9,0,0,0")
+
+
+def test_bad_margins(inpainter):
+    for text in ("1,2,3", "1,2,3,-4", "a,0,0,0", "10%%,0,0,0", "1e3,0,0,0", "", "9" * 400 + "%,0,0,0", (1, 2, 3, 4)):
+        with pytest.raises(UserError, match=r"is not LEFT,TOP,RIGHT,BOTTOM"):
+            Margins.parse(text)
+    with pytest.raises(UserError, match="adds nothing"):
+        inpainter.fill(picture(), expand="0,0%,0,0")
+    with pytest.raises(UserError, match=r"would have 20110 x 20090 pixels, more than"):
+        inpainter.fill(picture(), expand="0,0,20000,20000")
+    with pytest.raises(UserError, match="Nothing says what to fill"):
+        inpainter.fill(picture())
 
 
 def test_the_network_fills_thin_holes_smoothly():

@@ -4,7 +4,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint.imaging.box import Box
-from inpaint.photo.windows import CELL, LONG_AND_THIN, Window, groups, pieces, reflected, soften, thickness
+from inpaint.photo.windows import (
+    CELL,
+    FINE,
+    LONG_AND_THIN,
+    TOGETHER,
+    Piece,
+    Window,
+    enlarge,
+    groups,
+    pieces,
+    reflected,
+    thickness,
+    together,
+)
 from inpaint.refinement.stages import scales_of
 
 
@@ -24,15 +37,15 @@ def test_near_holes_are_one_and_far_ones_are_not():
 
 @given(
     seed=st.integers(0, 10**6),
-    height=st.integers(1, 90),
-    width=st.integers(1, 90),
+    height=st.integers(1, 250),
+    width=st.integers(1, 250),
     density=st.sampled_from([0.001, 0.02, 0.5, 1.0]),
 )
 @settings(max_examples=60)
 def test_pieces_hold_every_pixel_once(seed, height, width, density):
     hole = np.random.default_rng(seed).random((height, width)) < density
     count = np.zeros(hole.shape, dtype=int)
-    for piece in pieces(hole):
+    for piece in together(pieces(hole)):
         count[piece.box.slices] += piece.own
         assert piece.own[0].any()
         assert piece.own[:, -1].any()
@@ -74,14 +87,14 @@ def test_a_scratch_is_cut_into_short_pieces():
     hole = np.eye(2000, dtype=bool)
     found = pieces(hole | np.roll(hole, 1, 1))
     assert len(found) > 10
-    assert max(max(piece.box.size) for piece in found) <= 112
+    assert max(max(piece.box.size) for piece in found) <= TOGETHER
 
 
 @given(top=st.integers(0, 3000), left=st.integers(0, 3000), height=st.integers(1, 1500), width=st.integers(1, 1500))
 @settings(max_examples=200)
 def test_a_window_has_its_hole_in_the_middle_half(top, left, height, width):
     box = Box(left, top, left + width, top + height)
-    window = Window.around(box)
+    window = Window.around(Piece(box, np.ones(box.size, dtype=bool)))
     at = box.within(window.box)
     margin = window.side // 32  # known pixels in the middle half: the border that the network is shown
     assert min(at.top, at.left) >= window.side // 4 + margin - 1
@@ -105,12 +118,80 @@ def test_a_window_is_cut_out_mirrored_and_knows_what_lies_within():
 
 def test_soft_weights_are_a_disc_with_a_rim():
     point = marked((50, 50, 51, 51), size=(101, 101))
-    weights = soften(point, dilate=8, feather=3)
+    weights = enlarge(point, dilate=8, feather=3).weights
     y, x = np.mgrid[-50:51, -50:51]
     distance = np.hypot(y, x)
     assert (weights[distance <= 8] == 255).all()
     assert (weights[distance >= 11] == 0).all()
     rim = weights[(distance > 8) & (distance < 11)]
     assert ((rim > 0) & (rim < 255)).all()
-    assert np.array_equal(soften(point, 0, 0) > 0, point)
-    assert np.array_equal(soften(marked((0, 0, 1, 1), size=(20, 20)), 3, 0)[0] > 0, np.arange(20) <= 3)
+    assert np.array_equal(enlarge(point, 0, 0).weights > 0, point)
+    assert np.array_equal(enlarge(marked((0, 0, 1, 1), size=(20, 20)), 3, 0).weights[0] > 0, np.arange(20) <= 3)
+
+
+@pytest.mark.parametrize(("thick", "dilate", "feather"), [(2, 1, 1), (10, 2, 1), (20, 4, 2), (40, 8, 4), (200, 8, 4)])
+def test_a_mask_is_enlarged_by_a_quarter_of_its_thickness(thick, dilate, feather):
+    """A line, a stroke, an object: at most 8 pixels, and beyond the pixels over which it fades nothing."""
+    hole = marked((100, 0, 100 + thick, 600), size=(600, 700))
+    found = enlarge(hole)
+    assert found.dilate == (dilate, dilate)
+    assert found.feather == (feather, feather)
+    row = found.weights[300]
+    assert (row[100 - dilate : 100 + thick + dilate] == 255).all()
+    assert (row[: 100 - dilate - feather + 1] == 0).all()
+    assert found.share == pytest.approx((found.weights > 0).mean())
+    assert found.marked == hole.mean()
+
+
+def test_a_scratch_beside_an_object_stays_thin():
+    """The thickness is that of each place, also within one hole; and it is said of the least and of the most."""
+    hole = marked((100, 100, 200, 200), (200, 149, 500, 151), (600, 600, 602, 690), size=(700, 700))
+    found = enlarge(hole)
+    assert found.dilate == (1, 8)
+    assert (found.weights[150, 92:100] == 255).all()
+    assert found.weights[145, 400] == found.weights[155, 400] == 0
+    assert found.weights[640, 597] == 0
+
+
+def test_a_small_photo_keeps_its_surroundings():
+    """8 pixels are much of 128: at most a 64th of the shorter side; what a person gives is taken as given."""
+    hole = marked((40, 40, 100, 100), size=(128, 400))
+    assert enlarge(hole).dilate == (2, 2)
+    assert enlarge(hole, dilate=9).dilate == (9, 9)
+    assert enlarge(hole, dilate=9).feather == (1, 1)
+    assert enlarge(hole, feather=7).feather == (7, 7)
+    assert (enlarge(hole, 9, 7).weights > 0).sum() > (enlarge(hole).weights > 0).sum()
+
+
+def test_who_marks_much_is_told():
+    wide = enlarge(marked((0, 0, 70, 100), size=(100, 100)))
+    (remark,) = wide.remarks()
+    assert "marks 70% of the photo: if it was meant the other way round, use --invert" in remark
+    striped = np.zeros((100, 100), dtype=bool)
+    striped[::4] = True
+    (remark,) = enlarge(striped).remarks()
+    assert "the enlarged mask takes 74% of the photo, of which 25% was marked" in remark
+    assert enlarge(marked((0, 0, 20, 20), size=(100, 100))).remarks() == []
+    assert set(enlarge(striped).to_json()) == {"dilate", "feather", "marked", "share"}
+
+
+def test_what_is_fine_in_a_square_is_one_piece():
+    specks = [(x, y, x + 5, y + 7) for x in (10, 60, 150, 300) for y in (10, 100)]
+    hole = marked(*specks, (0, 250, 400, 253))
+    found = together(pieces(hole))
+    assert len(found) == 5  # two squares of specks, three of the line
+    count = np.zeros(hole.shape, dtype=int)
+    for piece in found:
+        count[piece.box.slices] += piece.own
+    assert np.array_equal(count, hole)
+    assert all(piece.thin and piece.kind == "fine" for piece in found)
+    assert Window.around(found[0]).side < Window.around(found[0]._replace(kind="hole")).side
+    (thick,) = pieces(marked((50, 50, 50 + 2 * FINE, 50 + 2 * FINE)))
+    assert thick.kind == "hole"
+
+
+def test_a_scratch_across_a_large_photo_is_fine():
+    hole = np.zeros((100, 6000), dtype=bool)
+    hole[50:53] = True
+    assert {piece.kind for piece in pieces(hole)} == {"fine"}
+    assert enlarge(hole & False).share == 0

@@ -60,7 +60,7 @@ def test_what_is_evaluated_is_what_ships(vgg):
     mask = hole(256, 256, top=72, left=72, side=side)
     evaluated = module(pixels / 255, mask)
     photo = Photo(pixels.byte().permute(1, 2, 0).numpy(), "RGB")
-    filled, (done,) = inpainter.fill_photo(photo, mask[0].numpy() > 0, dilate=0, feather=0)
+    filled, (done,), _ = inpainter.fill_photo(photo, mask[0].numpy() > 0, dilate=0, feather=0)
     assert done.window.box == (0, 0, 256, 256)
     assert (
         [scale.size for scale in done.scales] == [scale.size for scale in evaluated.scales] == [(128, 128), (256, 256)]
