@@ -62,6 +62,10 @@ $(VENV)/installed-removal: $(VENV)/installed
 removal: $(VENV)/installed-removal  ## objects removed from 12 photographs, by this package and by others, side by side
 	$(BIN)/python -m experiments.removal.removal
 
+.PHONY: restoration
+restoration: $(VENV)/installed-removal  ## four kinds of damage taken off photographs, by this package and by others
+	$(BIN)/python -m experiments.restoration.restoration
+
 .PHONY: choices
 choices: setup  ## what each choice of the refinement is worth (half an hour and more; goes on after an interruption)
 	$(BIN)/python -m experiments.refinement_choices.choices

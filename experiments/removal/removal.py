@@ -37,7 +37,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OBJECTS = HERE / "masks" / "objects.yaml"
 LONGER_SIDE = 1600  # pixels
-ENLARGED = 8  # pixels by which every mask is: what `python -m inpaint.fill` does unless told otherwise
+ENLARGED = 8  # pixels by which every mask is, as `python -m inpaint.fill` enlarges what is 32 pixels thick or more
 TIME_LIMIT = 1800  # seconds, of one method for one photograph
 TILE = 512  # pixels: the longer side of each picture in a side-by-side one
 
@@ -50,7 +50,7 @@ Result = dict[str, float]
 def ours() -> Filler:
     from inpaint.photo.inpainter import Inpainter
 
-    return lambda photo, mask: np.asarray(Inpainter().fill(photo, mask, dilate=0))
+    return lambda photo, mask: np.asarray(Inpainter().fill(photo, mask, dilate=0, feather=4))
 
 
 class Method(NamedTuple):
