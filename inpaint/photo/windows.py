@@ -34,14 +34,12 @@ CONTEXT = 16 / 7  # a window's side in sides of its hole: at 128 pixels the hole
 
 
 class Piece(NamedTuple):
-    """A hole, or a part of a long thin one."""
+    """A hole, or a part of a long thin one; what is fine in a square; more canvas, or a strip of it."""
 
     box: Box  # where, in the picture
     own: Bool[np.ndarray, "rows columns"]  # which pixels of the box belong to it
     thin: bool = False  # whether it hides so little structure that it needs no gradient: see `pieces`
-    kind: Literal["hole", "fine", "canvas", "strip"] = (
-        "hole"  # specks are known all around; a canvas is what a photo gets more
-    )
+    kind: Literal["hole", "fine", "canvas", "strip"] = "hole"
 
 
 class Window(NamedTuple):
