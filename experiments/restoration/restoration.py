@@ -29,8 +29,8 @@ from inpaint.errors import INTERRUPTED, UserError
 from inpaint.evaluation.perceptual import perceptual_distance
 from inpaint.files import atomic
 from inpaint.imaging.reading import opened, to_rgb
+from inpaint.photo.enlarge import enlarge
 from inpaint.photo.inpainter import Inpainter
-from inpaint.photo.windows import enlarge
 from inpaint.vgg import load_vgg
 
 HERE = Path(__file__).resolve().parent

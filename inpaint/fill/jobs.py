@@ -35,6 +35,11 @@ class Job(NamedTuple):
     variant: int | None = None  # which of the photo's fills this is, from 1; None if there is one alone
     fault: str = ""  # why it cannot be filled, where its name alone says so
 
+    @property
+    def name(self) -> str:
+        """What lines for a person call the photo: its name, below the list's folder or the photos'."""
+        return str(self.below / self.photo.name)
+
     def numbered(self, stem: str, suffix: str = "") -> str:
         """A name that fits, with the variant's number if there are several."""
         return fitting(stem, suffix if self.variant is None else f"_{self.variant}{suffix}")

@@ -99,7 +99,7 @@ def run_single(jobs: list[Job], inpainter: Inpainter, options: Options) -> tuple
     entries: list[Entry] = []
     told: set[str] = set()  # what all variants have in common is said once
     with progress_bar() as progress:
-        task = progress.add_task(printable(jobs[0].photo.name), total=float(len(jobs)))
+        task = progress.add_task(printable(jobs[0].name), total=float(len(jobs)))
         for job in jobs:
             entry = fill_one(
                 inpainter, job, options, lambda share: progress.update(task, completed=len(entries) + share)
@@ -107,7 +107,7 @@ def run_single(jobs: list[Job], inpainter: Inpainter, options: Options) -> tuple
             entries.append(entry)
             for line in (outcome(entry)[1], *warnings(entry)):
                 if line not in told:
-                    say(f"{job.photo.name}: {line}")
+                    say(f"{job.name}: {line}")
                 told.add(line)
     for entry in entries:
         print_path(entry["output"])
@@ -144,7 +144,7 @@ def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool
                 if keep and became != "skipped":
                     entries[number] = entry
                 show(done)
-                worked, line = done - counts["skipped"], f"[{done}/{len(jobs)}] {jobs[number].photo.name}"
+                worked, line = done - counts["skipped"], f"[{done}/{len(jobs)}] {jobs[number].name}"
                 seconds = (time.monotonic() - began) / worked * (len(jobs) - done) if worked else 0.0
                 say(f"{line}: {summary}" + (f" ({duration(seconds)} left)" if seconds else ""))
                 for text in warnings(entry) if became == "filled" else ():
@@ -163,7 +163,7 @@ def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool
 def one_by_one(jobs: list[Job], inpainter: Inpainter, options: Options, show: Callable) -> Outcomes:
     """The local engine: fills photos one after the other, yields each job's number and `attempt`'s entry."""
     for number, job in enumerate(jobs):
-        show(number, job.photo.name)
+        show(number, job.name)
         yield number, attempt(inpainter, job, options, lambda done, n=number: show(n + done))  # type: ignore[misc]
 
 

@@ -60,7 +60,7 @@ def pixels(margin: str, side: int) -> int:
     return round(float(margin[:-1]) / 100 * side) if margin.endswith("%") else int(margin)
 
 
-def enlarged(photo: Photo, margins: Margins, max_pixels: int) -> tuple[Photo, Piece]:
+def expanded(photo: Photo, margins: Margins, max_pixels: int) -> tuple[Photo, Piece]:
     """The photo on its enlarged canvas, and what is new of it, to be filled: there it is mirrored.
 
     Raises as `Margins.canvas`.

@@ -68,8 +68,12 @@ class Given:
                 f"{self.path} is {width} x {height} pixels but the photo is {size[1]} x {size[0]}: "
                 "a picture given as the first stage must have the photo's size."
             )
-        part = torch.from_numpy(window.cut(self.pixels)).permute(2, 0, 1)
-        return lambda picture, mask: part.to(picture) / 255
+        return fixed(torch.from_numpy(window.cut(self.pixels)).permute(2, 0, 1) / 255)
+
+
+def fixed(prediction: Picture) -> FirstStage:
+    """The first stage that predicts this, whatever it is asked."""
+    return lambda picture, mask: prediction.to(picture)
 
 
 def smooth(picture: Picture, mask: Mask) -> Picture:

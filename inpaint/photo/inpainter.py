@@ -16,15 +16,16 @@ from inpaint.errors import UserError
 from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import composite, resize, resize_masked
 from inpaint.imaging.reading import write_picture
-from inpaint.photo.canvas import Margins, enlarged
+from inpaint.photo.canvas import Margins, expanded
 from inpaint.photo.cmyk import black_share, through
 from inpaint.photo.defaults import MAX_PIXELS, MAX_SIDE
+from inpaint.photo.enlarge import Enlarged, enlarge
 from inpaint.photo.files import PictureLike, as_photo
-from inpaint.photo.first_stage import Given, first_stage, smooth, varied
+from inpaint.photo.first_stage import Given, first_stage, fixed, smooth, varied
 from inpaint.photo.masks import as_mask
 from inpaint.photo.photo import Marked, Photo, blend, colours_from_rgb, rgb_from_pixels
 from inpaint.photo.ring import alpha_around, few_colours, nearest_of, one_colour
-from inpaint.photo.windows import Enlarged, Piece, Window, enlarge, pieces, strips, together
+from inpaint.photo.windows import Piece, Window, pieces, strips, together
 from inpaint.precision import find_device
 from inpaint.refinement.pyramid import SMALLEST, part_of
 from inpaint.refinement.scale import OnProgress, ScaleReport
@@ -232,7 +233,7 @@ class Inpainter:
             if margins is not None:
                 left, top, *_ = margins.box(photo.size)
                 holes[:] = [hole.moved(left, top) for hole in holes]
-                photo, canvas = enlarged(photo, margins, self.max_pixels)
+                photo, canvas = expanded(photo, margins, self.max_pixels)
                 weights = canvas.own.astype(np.uint8) * 255
                 large = Window.around(canvas).side > self.max_side  # then it is filled at a smaller size first
                 for number, todo in enumerate([[canvas], strips(canvas)] if large else [[canvas]]):
@@ -323,7 +324,7 @@ class Inpainter:
         if piece.kind == "fine" and not isinstance(own, Given):
             first_stage = smooth
         elif piece.kind == "strip":  # what the whole canvas was filled with before
-            first_stage = lambda picture, mask: whole  # noqa: E731
+            first_stage = fixed(whole)
         if seed:
             first_stage = varied(first_stage, seed)
         if not refined:

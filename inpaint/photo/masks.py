@@ -20,7 +20,6 @@ from inpaint.photo.png import deep_layout, read_deep
 ALPHA = Path("alpha")  # stands for a mask: the photo's own clear pixels are to be filled
 FAINT = 1 / 8  # of the range, at least, between the darkest and the brightest of more than two values
 BLACK, WHITE = 0.25, 0.75  # of the range: every channel of what counts as black is below, of what counts as white above
-
 MANY = 256  # colours: more are a photo's
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 
@@ -149,16 +148,6 @@ def values_of_array(mask: Any) -> Values:
         numbers = numbers.astype(np.uint8)
     largest = numbers.max(initial=0)
     return Values(numbers, next((white for white in (1, 255, 65535) if largest <= white), largest))
-
-
-def mask_from_image(image: Image.Image) -> Marked:
-    """Marks pixels of a Pillow image, upright, see `understood`."""
-    return understood(values_of_image(image))
-
-
-def mask_from_array(mask: Any) -> Marked:
-    """Marks pixels of an array or tensor, see `values_of_array` and `understood`."""
-    return understood(values_of_array(mask))
 
 
 def understood(values: Values, name: str = "The mask") -> Marked:

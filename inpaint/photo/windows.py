@@ -7,15 +7,14 @@ bits; only windows become tensors, so a large picture is never held as floats.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import reduce
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from inpaint.content.networks import SIDE
 from inpaint.imaging.box import Box
-from inpaint.photo.defaults import DILATE
 from inpaint.photo.photo import Marked
 from inpaint.refinement.stages import scales_of
 
@@ -29,7 +28,6 @@ TOGETHER = 192  # pixels: what is fine in such a square is filled together,
 BESIDE = 32  # with so many pixels around it
 STRIP = 512  # pixels: a canvas is cut into such squares, if it has to be
 SPECK = 48  # pixels: what is fine and no longer than this is not cut where two squares meet
-MOST, MUCH = 0.6, 0.4  # of a photo: who marks more may have meant the rest; and so much is worth a word
 CONTEXT = 16 / 7  # a window's side in sides of its hole: at 128 pixels the hole is 56, as in the Context Encoder
 
 
@@ -124,7 +122,8 @@ def pieces(hole: Marked) -> list[Piece]:
     for group in groups(hole):
         thick = thickness(group.own)
         if thick <= FINE:
-            found += [part._replace(thin=True, kind="fine") for part in squares(group)]
+            own = [group] if max(group.box.size) <= SPECK else tiles(group, TOGETHER)
+            found += [part._replace(thin=True, kind="fine") for part in own]
             continue
         longest = max(SMALLEST_PIECE, 4 * thick)
         rows, columns = (np.array_split(np.arange(n), -(-n // longest)) for n in group.box.size)
@@ -135,11 +134,6 @@ def pieces(hole: Marked) -> list[Piece]:
         cuts = [Box(int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1) for y in rows for x in columns]
         found += [part._replace(thin=thickness(part.own) < limit) for part in parts(group, cuts)]
     return sorted(found, key=lambda piece: -max(piece.box.size))
-
-
-def squares(group: Piece) -> list[Piece]:
-    """The parts of a fine hole in the picture's squares of `TOGETHER` pixels; itself if it is a speck."""
-    return [group] if max(group.box.size) <= SPECK else tiles(group, TOGETHER)
 
 
 def tiles(piece: Piece, side: int) -> list[Piece]:
@@ -182,75 +176,6 @@ def together(found: Iterable[Piece]) -> list[Piece]:
 
 def thickness(own: Bool[np.ndarray, "rows columns"]) -> int:
     """The diameter, in pixels, of about the largest disc that fits into the hole; 0 if there is none."""
-    step = min(
-        4, -(-max(own.shape) // 512)
-    )  # a rough answer will do, and is quick; a larger one is thicker than `FINE`
+    step = min(4, -(-max(own.shape) // 512))  # a rough answer will do, and is quick; by more, nothing would be `FINE`
     inside = ndimage.distance_transform_edt(np.pad(own[::step, ::step], 1))
     return int(2 * step * inside.max())
-
-
-class Enlarged(NamedTuple):
-    """A mask enlarged, and by how much."""
-
-    weights: UInt8[np.ndarray, "height width"]  # how much of the fill each pixel takes: 0 none, 255 all
-    marked: float  # the share of the photo that was marked
-    dilate: tuple[int, int]  # of the hole that was enlarged least, where it is thickest, and of the one that was most
-    feather: tuple[int, int]  # the same of the pixels over which the fill then fades
-
-    @property
-    def share(self) -> float:
-        """The part of the photo, in [0, 1], that the fill changes."""
-        return np.count_nonzero(self.weights) / self.weights.size
-
-    def to_json(self) -> dict[str, Any]:
-        """The same in plain values, without the weights themselves."""
-        return {"dilate": self.dilate, "feather": self.feather, "marked": self.marked, "share": self.share}
-
-    def remarks(self) -> list[str]:
-        """What a person should know before they wonder at the result."""
-        if self.marked > MOST:
-            return [f"the mask marks {self.marked:.0%} of the photo: if it was meant the other way round, use --invert"]
-        if self.share > MUCH:
-            return [f"the enlarged mask takes {self.share:.0%} of the photo, of which {self.marked:.0%} was marked"]
-        return []
-
-
-def enlarge(marked: Marked, dilate: int | None = None, feather: int | None = None) -> Enlarged:
-    """Weights of the fill: 255 within `dilate` pixels of what is marked; over the next `feather` pixels they fall to 0.
-
-    A number that is not given follows the local thickness of what is marked (the diameter of the largest disc in it
-    that holds the place; Hildebrand and Rüegsegger 1997): an object loses its soft edge and its shadow, while a scratch
-    2 pixels wide does not become one of 26. `dilate` is then a quarter of the thickness, rounded down to a power of
-    two, from 1 to `DILATE`, but at most a 64th of the photo's shorter side; `feather` is half of that, at least 1.
-    """
-    weights: np.ndarray = np.zeros(marked.shape, dtype=np.uint8)
-    if not marked.any():
-        return Enlarged(weights, 0.0, (0, 0), (0, 0))
-    most = max(1, min(DILATE, min(marked.shape) // 64))
-    steps = [step for step in (1, 2, 4, 8) if step <= most] if dilate is None or feather is None else [1]
-    used = set()
-    for group in groups(marked):
-        depth = distance_from(~np.pad(group.own, 1))[1:-1, 1:-1] if len(steps) > 1 else None
-        for step in steps:
-            thick = group.own
-            if step > 1 and depth is not None:
-                middle = depth >= 2 * step
-                if not middle.any():
-                    break
-                thick = distance_from(middle) < 2 * step  # discs that fit in
-            own_dilate = step if dilate is None else dilate
-            own_feather = max(1, step // 2) if feather is None else feather
-            reach = group.box.grown(own_dilate + own_feather, marked.shape)
-            inside = np.zeros(reach.size, dtype=bool)
-            inside[group.box.within(reach).slices] = thick
-            weight = (1 - (distance_from(inside) - own_dilate) / max(own_feather, 1e-6)).clip(0, 1)
-            region = weights[reach.slices]
-            np.maximum(region, np.ceil(255 * weight).astype(np.uint8), out=region)
-        used.add((own_dilate, own_feather))
-    dilates, feathers = zip(*used, strict=True)
-    return Enlarged(weights, float(marked.mean()), (min(dilates), max(dilates)), (min(feathers), max(feathers)))
-
-
-def distance_from(there: Bool[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
-    """Each pixel's distance from the nearest one that is True."""
-    return ndimage.distance_transform_edt(~there)

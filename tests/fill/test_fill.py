@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from inpaint.fill import __main__ as command
 from inpaint.fill import jobs
 from inpaint.fill import run as run_module
+from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo
 from inpaint.photo.inpainter import Inpainter
-from inpaint.photo.windows import enlarge
 from tests.photo.test_inpainter import disc, network_file, picture
 
 app = typer.Typer()

@@ -14,10 +14,11 @@ from inpaint.content.weights import StoredNetwork, save_network
 from inpaint.errors import UserError
 from inpaint.photo import inpainter as module
 from inpaint.photo.canvas import Margins
+from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo, write_photo
 from inpaint.photo.first_stage import VARIETY, Network, first_stage, smooth, varied
 from inpaint.photo.photo import Photo
-from inpaint.photo.windows import Window, enlarge
+from inpaint.photo.windows import Window
 from inpaint.refinement.stages import Filled, inpaint
 from tests.content.helpers import tiny_generator
 

@@ -11,7 +11,6 @@ from inpaint.photo.windows import (
     TOGETHER,
     Piece,
     Window,
-    enlarge,
     groups,
     pieces,
     reflected,
@@ -116,65 +115,6 @@ def test_a_window_is_cut_out_mirrored_and_knows_what_lies_within():
     assert Window(2, -1, 4).inside((3, 4), least=3) == Box(0, 0, 4, 4)
 
 
-def test_soft_weights_are_a_disc_with_a_rim():
-    point = marked((50, 50, 51, 51), size=(101, 101))
-    weights = enlarge(point, dilate=8, feather=3).weights
-    y, x = np.mgrid[-50:51, -50:51]
-    distance = np.hypot(y, x)
-    assert (weights[distance <= 8] == 255).all()
-    assert (weights[distance >= 11] == 0).all()
-    rim = weights[(distance > 8) & (distance < 11)]
-    assert ((rim > 0) & (rim < 255)).all()
-    assert np.array_equal(enlarge(point, 0, 0).weights > 0, point)
-    assert np.array_equal(enlarge(marked((0, 0, 1, 1), size=(20, 20)), 3, 0).weights[0] > 0, np.arange(20) <= 3)
-
-
-@pytest.mark.parametrize(("thick", "dilate", "feather"), [(2, 1, 1), (10, 2, 1), (20, 4, 2), (40, 8, 4), (200, 8, 4)])
-def test_a_mask_is_enlarged_by_a_quarter_of_its_thickness(thick, dilate, feather):
-    """A line, a stroke, an object: at most 8 pixels, and beyond the pixels over which it fades nothing."""
-    hole = marked((100, 0, 100 + thick, 600), size=(600, 700))
-    found = enlarge(hole)
-    assert found.dilate == (dilate, dilate)
-    assert found.feather == (feather, feather)
-    row = found.weights[300]
-    assert (row[100 - dilate : 100 + thick + dilate] == 255).all()
-    assert (row[: 100 - dilate - feather + 1] == 0).all()
-    assert found.share == pytest.approx((found.weights > 0).mean())
-    assert found.marked == hole.mean()
-
-
-def test_a_scratch_beside_an_object_stays_thin():
-    """The thickness is that of each place, also within one hole; and it is said of the least and of the most."""
-    hole = marked((100, 100, 200, 200), (200, 149, 500, 151), (600, 600, 602, 690), size=(700, 700))
-    found = enlarge(hole)
-    assert found.dilate == (1, 8)
-    assert (found.weights[150, 92:100] == 255).all()
-    assert found.weights[145, 400] == found.weights[155, 400] == 0
-    assert found.weights[640, 597] == 0
-
-
-def test_a_small_photo_keeps_its_surroundings():
-    """8 pixels are much of 128: at most a 64th of the shorter side; what a person gives is taken as given."""
-    hole = marked((40, 40, 100, 100), size=(128, 400))
-    assert enlarge(hole).dilate == (2, 2)
-    assert enlarge(hole, dilate=9).dilate == (9, 9)
-    assert enlarge(hole, dilate=9).feather == (1, 1)
-    assert enlarge(hole, feather=7).feather == (7, 7)
-    assert (enlarge(hole, 9, 7).weights > 0).sum() > (enlarge(hole).weights > 0).sum()
-
-
-def test_who_marks_much_is_told():
-    wide = enlarge(marked((0, 0, 70, 100), size=(100, 100)))
-    (remark,) = wide.remarks()
-    assert "marks 70% of the photo: if it was meant the other way round, use --invert" in remark
-    striped = np.zeros((100, 100), dtype=bool)
-    striped[::4] = True
-    (remark,) = enlarge(striped).remarks()
-    assert "the enlarged mask takes 74% of the photo, of which 25% was marked" in remark
-    assert enlarge(marked((0, 0, 20, 20), size=(100, 100))).remarks() == []
-    assert set(enlarge(striped).to_json()) == {"dilate", "feather", "marked", "share"}
-
-
 def test_what_is_fine_in_a_square_is_one_piece():
     specks = [(x, y, x + 5, y + 7) for x in (10, 60, 150, 300) for y in (10, 100)]
     hole = marked(*specks, (0, 250, 400, 253))
@@ -194,4 +134,3 @@ def test_a_scratch_across_a_large_photo_is_fine():
     hole = np.zeros((100, 6000), dtype=bool)
     hole[50:53] = True
     assert {piece.kind for piece in pieces(hole)} == {"fine"}
-    assert enlarge(hole & False).share == 0
