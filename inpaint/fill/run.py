@@ -13,7 +13,7 @@ from inpaint.fill.jobs import Entry, Job, Options, Outcomes, find_jobs, holds_ma
 from inpaint.fill.printing import print_path, printable
 from inpaint.fill.report import check_report, duration, outcome, progress_bar, say, warnings, write_report
 from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
-from inpaint.photo.inpainter import Inpainter, check_seeds
+from inpaint.photo.inpainter import FilledPhoto, Inpainter, check_seeds
 from inpaint.photo.masks import ALPHA, as_mask
 from inpaint.refinement.scale import OnProgress
 
@@ -187,8 +187,17 @@ def settled(job: Job, options: Options) -> Entry | None:
     return {"photo": str(job.photo), "error": f"{job.origin}{job.fault}"} if job.fault else None
 
 
-def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgress) -> Entry:
+def fill_one(
+    inpainter: Inpainter,
+    job: Job,
+    options: Options,
+    progress: OnProgress,
+    on_filled: Callable[[FilledPhoto], None] | None = None,
+) -> Entry:
     """Fills and writes one photo; returns what the report says of it.
+
+    Args:
+        on_filled: is shown the photo before it is written, which takes seconds where it is a large PNG.
 
     Raises:
         UserError: photo or mask cannot be read, nothing or everything is marked, the result cannot be written.
@@ -212,7 +221,7 @@ def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgr
     check_keeps(photo, job.target, marked, size)
     read = time.perf_counter()
     seed = inpainter.seed + (job.variant or 1) - 1
-    filled, holes, mask = inpainter.fill_photo(
+    done = inpainter.fill_photo(
         photo,
         marked,
         dilate=options.dilate,
@@ -222,7 +231,10 @@ def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgr
         on_progress=progress,
         intermediates=options.intermediates_of(job),
     )
-    done = time.perf_counter()
+    if on_filled is not None:
+        on_filled(done)
+    filled, holes, mask = done
+    writing = time.perf_counter()
     not_kept = write_photo(filled, job.target)
     end = time.perf_counter()
     entry: Entry = {} if mask is None else {"enlargement": mask.to_json(), "remarks": mask.remarks()}
@@ -237,7 +249,7 @@ def fill_one(inpainter: Inpainter, job: Job, options: Options, progress: OnProgr
             "read": read - began,
             "content": sum(hole.content_seconds for hole in holes),
             "refinement": sum(scale.seconds for hole in holes for scale in hole.scales),
-            "write": end - done,
+            "write": end - writing,
             "total": end - began,
         },
         "holes": [hole.to_json() for hole in holes],

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
+from inpaint.errors import UserError
 from inpaint.photo.photo import Marked
 from inpaint.photo.windows import groups
 
@@ -25,6 +26,15 @@ class Enlarged(NamedTuple):
     def share(self) -> float:
         """The part of the photo, in [0, 1], that the fill changes."""
         return np.count_nonzero(self.weights) / self.weights.size
+
+    def check_leaves(self) -> None:
+        """Raises a UserError if it leaves nothing of the photo."""
+        if self.weights.all():
+            raise UserError(
+                f"Enlarged by {self.dilate[1]} pixels (--dilate) and faded over {self.feather[1]} (--feather) "
+                "the mask covers the whole photo, which leaves nothing to fill from: mark less, or give "
+                "--dilate 0 --feather 0."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain values, without the weights themselves."""

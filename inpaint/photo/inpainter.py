@@ -222,12 +222,7 @@ class Inpainter:
         try:
             if marked is not None:
                 mask = enlarge(marked, dilate, feather)
-                if mask.weights.all():
-                    raise UserError(
-                        f"Enlarged by {mask.dilate[1]} pixels (--dilate) and faded over {mask.feather[1]} (--feather) "
-                        "the mask covers the whole photo, which leaves nothing to fill from: mark less, or give "
-                        "--dilate 0 --feather 0."
-                    )
+                mask.check_leaves()
                 todo, progress = pieces(mask.weights > 0), part_of(on_progress, 0.0, part)
                 photo = self._fill_pieces(photo, mask.weights, todo, holes, seed, progress, intermediates)
             if margins is not None:

@@ -19,6 +19,7 @@ from inpaint.refinement.settings import Settings
 from inpaint.refinement.voting import vote
 from inpaint.vgg import VGG
 
+VOTING_SHARE = 0.4  # of a scale's seconds, about, where both patches vote and the gradient descends
 SMALLEST = 32  # pixels: a picture this small still has 4 x 4 cells at relu4_1
 
 OnScale = Callable[[int, ScaleReport, Picture], None]
@@ -41,7 +42,7 @@ def refine(
             scale's x_i is the result of the one before, upsampled, with `detail`; where patches vote, what they give.
         settings: with a number of scales.
         on_scale: called after each scale with its number, its report and its result.
-        on_progress: called after each round with the share of the work that is done, in (0, 1].
+        on_progress: called after each step with the share of the work that is done, in (0, 1].
 
     Returns:
         The filled picture (outside the hole the given one, bit by bit) and one report a scale.
@@ -69,7 +70,7 @@ def refine(
     before: Energies | None
     after: Energies | None
     # about in proportion to the seconds
-    costs = [4.0**number * (1 if settings.iterations_at(number) else 0.05) for number in range(settings.scales)]
+    costs = [2.0**number * (1 if settings.iterations_at(number) else 0.25) for number in range(settings.scales)]
     matches: Matches = {}
     last: Level | None = None
     for number in range(settings.scales):
@@ -93,7 +94,10 @@ def refine(
         if votes or iterations:
             scale = Scale(vgg, known, hole, blended(known, start, hole), settings, matches)
             if votes:
-                vote(scale, blended(known, resize(prediction, size).clamp(0, 1), hole), votes, number)
+                part = VOTING_SHARE if iterations else 1.0
+                wanted = blended(known, resize(prediction, size).clamp(0, 1), hole)
+                vote(scale, wanted, votes, number, part_of(share, 0.0, part))
+                share = part_of(share, part, 1 - part)
                 current = scale.start
             if iterations:
                 current, (before, after) = refine_scale(scale, share)

@@ -19,6 +19,7 @@ from inpaint.refinement.settings import Rule, Settings
 from inpaint.vgg import VGG
 
 FEW_PAIRS = 2**24  # of queries and candidates: so few are all looked at in less time than an iteration takes
+MATCHING = 2  # evaluations of the energies that take about as long as finding matches
 
 Pixels = Float[Tensor, "3 hole_height hole_width"]
 Matches = Mapping[str, Int[Tensor, "rows columns"]]
@@ -168,6 +169,13 @@ def refine_scale(scale: Scale, on_progress: OnProgress | None = None) -> tuple[P
     settings, start = scale.settings, scale.pixels
     shape = (1, *start.shape[1:]) if settings.keep_colours else start.shape
     optimiser = LBFGS(start.new_zeros(shape).flatten())
+    steps, done = settings.rounds * (MATCHING + settings.iterations + 1), 0
+
+    def step(number: int) -> None:
+        nonlocal done
+        done += number
+        if on_progress is not None:
+            on_progress(done / steps)
 
     def pixels() -> Pixels:
         return start + optimiser.x.view(shape)
@@ -177,14 +185,14 @@ def refine_scale(scale: Scale, on_progress: OnProgress | None = None) -> tuple[P
             change = flat.detach().requires_grad_()
             e = scale.energies(start + change.view(shape)).total(settings)
             (gradient,) = torch.autograd.grad(e, change)
+        step(1)
         return e.detach(), gradient
 
     evaluate = torch.no_grad()(scale.energies)
     for number in range(settings.rounds):
         scale.match(pixels())
+        step(MATCHING)
         if number == 0:
             before = evaluate(start)
         optimiser.minimise(total, settings.iterations)
-        if on_progress is not None:
-            on_progress((number + 1) / settings.rounds)
     return scale.picture(pixels().clamp(0, 1)), (before, evaluate(pixels().clamp(0, 1)))

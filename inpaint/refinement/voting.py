@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inpaint.imaging.pixels import Mask, Picture, composite
 from inpaint.refinement.matching import AROUND, Colours, Indices, Tries, make_bank, suggested
-from inpaint.refinement.scale import Scale
+from inpaint.refinement.scale import OnProgress, Scale
 from inpaint.refinement.settings import VOTING_LAYER as LAYER
 
 # What a match may cost, against a cosine of at most 1:
@@ -116,7 +116,9 @@ class Costs:
 
 
 @torch.no_grad()
-def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
+def vote(
+    scale: Scale, prediction: Picture, rounds: int, number: int, on_progress: OnProgress | None = None
+) -> None:
     """Rounds of matching and laying at one scale, which from then on starts from what they give.
 
     At the first scale every candidate is looked at, at the later ones those near the matches of the scale before;
@@ -125,6 +127,7 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
     Args:
         prediction: the first stage's, at this scale.
         number: of the scale, 0 at the coarsest.
+        on_progress: called after each round with the share of the work that is done.
     """
     queries, box = scale.geometry[LAYER].queries, scale.features.wanted[LAYER]
     if not queries.any():
@@ -134,7 +137,7 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
     wish = Colours.beside(scale.features.whole[LAYER], scale.start, scale.vgg.strides[LAYER], WISH)
     offered = make_bank(torch.cat([keys.features, wish.of(scale.start)]), keys.candidates)
     wished = box.of(wish.of(prediction))
-    for _ in range(rounds):
+    for done in range(1, rounds + 1):
         asking = torch.cat([scale.asking(LAYER, scale.features(scale.pixels), scale.pixels), wished])
         lengths = torch.zeros_like(queries, dtype=asking.dtype)
         box.of(lengths).copy_((9 * F.avg_pool2d(asking.pow(2).sum(0)[None], 3, 1, 1)[0]).sqrt())
@@ -142,3 +145,5 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int) -> None:
         query, candidate = scale.matched(LAYER, asking, number > 0, "ncc", offered, cost)
         light = lighter(costs.wanted[query], costs.offered[candidate])
         scale.start_from(lay(scale.start, scale.mask, query, candidate, scale.vgg.strides[LAYER], light))
+        if on_progress is not None:
+            on_progress(done / rounds)

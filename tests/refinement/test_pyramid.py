@@ -64,12 +64,14 @@ def test_outside_stays_bit_by_bit_and_energy_falls(vgg):
         assert report.seconds > 0
 
 
-def test_progress_is_told_round_by_round(vgg):
-    """By scales of four times the pixels each."""
+def test_progress_is_told_step_by_step(vgg):
+    """Each scale twice as long as the one before; finding matches as long as two evaluations of the energy."""
     picture, mask = gravel(), hole()
     grey, done = flat_prediction(picture, mask), []
-    refine(picture, mask, grey, vgg, preset(scales=2, rounds=2, iterations=1), on_progress=done.append)
-    assert done == pytest.approx([0.1, 0.2, 0.6, 1])
+    settings = preset(scales=2, rounds=2, iterations=1, voting_scales=0)
+    refine(picture, mask, grey, vgg, settings, on_progress=done.append)
+    of_a_scale = [2 / 8, 3 / 8, 4 / 8, 6 / 8, 7 / 8, 1]
+    assert done == pytest.approx([part / 3 for part in of_a_scale] + [1 / 3 + 2 * part / 3 for part in of_a_scale])
 
 
 def test_matches_keep_to_their_colour(vgg):
