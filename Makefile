@@ -15,7 +15,7 @@ help:  ## list the targets
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inpaint needs Python 3.11 or newer; make PYTHON=python3.12 setup")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[web,heif]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
@@ -65,6 +65,10 @@ removal: $(VENV)/installed-removal  ## objects removed from 12 photographs, by t
 .PHONY: restoration
 restoration: $(VENV)/installed-removal  ## four kinds of damage taken off photographs, by this package and by others
 	$(BIN)/python -m experiments.restoration.restoration
+
+.PHONY: load
+load: $(VENV)/installed-test  ## eight people and programs at the page's server at once, for five minutes
+	$(BIN)/python -m experiments.serving.load
 
 .PHONY: choices
 choices: setup  ## what each choice of the refinement is worth (half an hour and more; goes on after an interruption)

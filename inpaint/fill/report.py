@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -80,10 +81,10 @@ def check_report(path: Path, overwrite: bool) -> None:
     check_folder(followed(path).parent)
 
 
-def write_report(path: Path, inpainter: Inpainter, entries: list[Entry], seconds: float, preset: str) -> None:
-    """Writes what came of each photo, what the run took, and what its results depend on."""
+def report_of(inpainter: Inpainter, entries: list[Entry], seconds: float, preset: str) -> dict[str, Any]:
+    """What came of each photo, what the run took, and what its results depend on."""
     devices = {f"cuda:{n}": torch.cuda.max_memory_allocated(n) for n in range(torch.cuda.device_count())}
-    content = {
+    return {
         "photos": entries,
         "seconds": seconds,
         "peak_memory_bytes": {"main": provenance.peak_memory()} | devices,
@@ -93,5 +94,9 @@ def write_report(path: Path, inpainter: Inpainter, entries: list[Entry], seconds
         "versions": provenance.versions(),
         "weights": {n: {"file": str(f), "sha256": provenance.sha256(f)} for n, f in inpainter.weight_files.items()},
     }
+
+
+def write_report(path: Path, content: dict[str, Any]) -> None:
+    """Writes a report, whole or, with a UserError, not at all."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from inpaint.errors import INTERRUPTED, UserError, first_line
 from inpaint.fill.folders import left_out
 from inpaint.fill.jobs import Entry, Job, Options, Outcomes, find_jobs, holds_many, not_searched
 from inpaint.fill.printing import print_path, printable
-from inpaint.fill.report import check_report, duration, outcome, progress_bar, say, warnings, write_report
+from inpaint.fill.report import check_report, duration, outcome, progress_bar, report_of, say, warnings, write_report
 from inpaint.photo.files import check_keeps, check_target, read_photo, write_photo
 from inpaint.photo.inpainter import FilledPhoto, Inpainter, check_seeds
 from inpaint.photo.masks import ALPHA, as_mask
@@ -74,7 +74,7 @@ def run(
         else:
             code, entries = run_single(jobs, inpainter, options)
         if report is not None:
-            write_report(report, inpainter, entries, time.perf_counter() - began, choices["preset"])
+            write_report(report, report_of(inpainter, entries, time.perf_counter() - began, choices["preset"]))
     except KeyboardInterrupt:
         states = [f"{path} is{' not' if version_of(path) == old else ''} written" for path, old in before.items()]
         say(f"Interrupted: {'; '.join([STAYS, *states] if many else states)}.")

@@ -40,10 +40,10 @@ class Enlarged(NamedTuple):
         """The same in plain values, without the weights themselves."""
         return {"dilate": self.dilate, "feather": self.feather, "marked": self.marked, "share": self.share}
 
-    def remarks(self) -> list[str]:
-        """What a person should know before they wonder at the result."""
+    def remarks(self, swap: str = "use --invert") -> list[str]:
+        """What a person should know before they wonder at the result; and how marked and unmarked are swapped."""
         if self.marked > MOST:
-            return [f"the mask marks {self.marked:.0%} of the photo: if it was meant the other way round, use --invert"]
+            return [f"the mask marks {self.marked:.0%} of the photo: if it was meant the other way round, {swap}"]
         if self.share > MUCH:
             return [f"the enlarged mask takes {self.share:.0%} of the photo, of which {self.marked:.0%} was marked"]
         return []

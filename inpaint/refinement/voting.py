@@ -116,9 +116,7 @@ class Costs:
 
 
 @torch.no_grad()
-def vote(
-    scale: Scale, prediction: Picture, rounds: int, number: int, on_progress: OnProgress | None = None
-) -> None:
+def vote(scale: Scale, prediction: Picture, rounds: int, number: int, on_progress: OnProgress | None = None) -> None:
     """Rounds of matching and laying at one scale, which from then on starts from what they give.
 
     At the first scale every candidate is looked at, at the later ones those near the matches of the scale before;

@@ -1,0 +1,547 @@
+import io
+import json
+import re
+import shlex
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from inpaint.errors import UserError
+from inpaint.photo.enlarge import enlarge
+from inpaint.photo.files import read_photo
+from inpaint.photo.masks import as_mask
+from inpaint.web.server import EXAMPLE
+from tests.photo.test_inpainter import network_file
+from tests.web.helpers import (
+    BOX,
+    SIZE,
+    begin,
+    by_command,
+    deep_png,
+    encoded,
+    events,
+    fill_command,
+    filled,
+    jpeg,
+    marked,
+    mask,
+    paint,
+    painted_box,
+    pixels,
+    png,
+    running,
+    until_over,
+)
+
+MOST = 100_000  # pixels that these servers take
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    return network_file(tmp_path_factory.mktemp("net") / "net.safetensors")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, net):
+    with running(tmp_path_factory.mktemp("server"), content=str(net), max_pixels=MOST, more=" --told") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with server.client as made:
+        yield made
+
+
+def fill(client, files, preset="instant", **data):
+    answer = client.post("/api/fill", files=files, data={"preset": preset} | data)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def refusal(answer, status=422):
+    """The one sentence that says why not."""
+    assert answer.status_code == status, answer.content[:300]
+    assert answer.json().keys() == {"detail"}
+    sentence = answer.json()["detail"]
+    assert isinstance(sentence, str)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_about(client):
+    about = client.get("/api/about").json()
+    assert about["device"] == "cpu"
+    assert about["max_pixels"] == MOST
+    assert about["max_bytes"] == 4 * MOST
+    assert {".jpg", ".png", ".tif", ".heic"} <= set(about["accept"].split(","))
+    assert about["presets"] == ["instant", "default", "best"]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "kind", "data"),
+    [
+        ("Ferien am Meer.JPG", "Ferien am Meer_filled.JPG", "image/jpeg", {}),
+        ("deep.png", "deep_filled.png", "image/png", {"seed": 2}),
+        ("deep.png", "deep_filled.png", "image/png", {"invert": "true", "dilate": 3, "feather": 0}),
+        ("Größe.tif", "Größe_filled.tif", "image/tiff", {}),
+        ("drawn.gif", "drawn_filled.png", "image/png", {}),
+        ("no_ending", "no_ending_filled.png", "image/png", {}),
+    ],
+)
+def test_a_program_gets_what_the_command_writes(client, net, tmp_path, name, target, kind, data):
+    """Byte for byte."""
+    image = Image.fromarray(pixels())
+    photo = {
+        ".JPG": jpeg,
+        ".tif": lambda: encoded(image, "TIFF"),
+        ".gif": lambda: encoded(image, "GIF"),
+    }.get(name[-4:], lambda: deep_png(tmp_path))()
+    own = mask() if "invert" not in data else encoded(Image.fromarray(~marked()))
+    (tmp_path / "mask.png").write_bytes(own)
+    answer = fill(client, {"photo": (name, photo), "mask": ("mask.png", own)}, **data)
+
+    options = [part for key, value in data.items() for part in (f"--{key}", value) if part != "true"]
+    expected = by_command(
+        tmp_path / "by", name, photo, "--mask", tmp_path / "mask.png", "--preset", "instant", "--content", net, *options
+    )
+    assert answer.content == expected
+    assert answer.headers["content-type"] == kind
+    assert named(answer) == target
+
+
+def named(answer):
+    """What a browser calls the file of an answer."""
+    said = answer.headers["content-disposition"]
+    found = re.fullmatch(r"""attachment; filename(="(?P<plain>[^"]+)"|\*=utf-8''(?P<coded>\S+))""", said)
+    assert found, said
+    return found["plain"] or unquote(found["coded"])
+
+
+def test_boxes_and_more_canvas(client, net, tmp_path):
+    boxes = ["10,10,20,20", "60,50,70,60"]
+    answer = fill(client, {"photo": ("photo.png", png())}, box=boxes, expand="8,0,10%,0")
+    options = ["--box", boxes[0], "--box", boxes[1], "--expand", "8,0,10%,0", "--preset", "instant", "--content", net]
+    assert answer.content == by_command(tmp_path / "by", "photo.png", png(), *options)
+
+
+def test_the_default_preset_is_the_commands(client, net, tmp_path):
+    answer = client.post("/api/fill", files={"photo": ("photo.png", png())}, data={"box": "40,30,48,38"})
+    expected = by_command(tmp_path / "by", "photo.png", png(), "--box", "40,30,48,38", "--content", net)
+    assert answer.content == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({}, "Nothing says what to remove: give a mask, a box, or more canvas by expand."),
+        ({"box": "1,2,3"}, "1,2,3 is not four whole numbers"),
+        ({"box": "5,5,5,9"}, "The box 5,5,5,9 is empty"),
+        ({"box": "0,0,500,9"}, "The box 0,0,500,9 reaches outside the photo, which is 96 x 72 pixels"),
+        ({"box": "0,0,96,72"}, "marks the whole photo"),
+        ({"expand": "a lot"}, "a lot"),
+        ({"expand": "5000,0,0,5000"}, f"{MOST}"),
+        ({"box": "1,1,9,9", "seed": "-1"}, "seed: "),
+        ({"box": "1,1,9,9", "seed": "much"}, "seed: "),
+        ({"box": "1,1,9,9", "preset": "worst"}, "preset: "),
+        ({"box": "1,1,9,9", "dilate": "-3"}, "dilate: "),
+    ],
+)
+def test_wishes_that_cannot_be_done(client, data, sentence):
+    answer = client.post("/api/fill", files={"photo": ("photo.png", png())}, data={"preset": "instant"} | data)
+    assert sentence in refusal(answer)
+
+
+def test_inverting_no_mask_is_refused_as_by_the_command(client):
+    answer = client.post("/api/fill", files={"photo": ("a.png", png())}, data={"box": "1,1,9,9", "invert": "true"})
+    assert "invert" in refusal(answer)
+
+
+def test_a_program_that_sends_no_photo_is_told_so(client):
+    assert "photo" in refusal(client.post("/api/fill", data={"box": "1,1,9,9"}))
+    assert "photo" in refusal(client.post("/api/fill", data={"photo": "photo.png", "box": "1,1,9,9"}))
+    assert "photo" in refusal(client.post("/api/sessions"))
+
+
+def opened(answer):
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content))
+
+
+def bad_photos():
+    image = Image.fromarray(pixels())
+    other = Image.fromarray(255 - pixels())
+    return {
+        "a text.txt": b"no picture at all",
+        "a text.jpg": b"no picture at all",
+        "empty.png": b"",
+        "cut short.jpg": jpeg()[:1500],
+        "cut short.png": png()[:3000],
+        "an animation.gif": encoded(image, "GIF", save_all=True, append_images=[other]),
+        "floats.tif": encoded(Image.fromarray(pixels(channels=1)[..., 0].astype(np.float32)), "TIFF"),
+        "pages.tiff": encoded(image, "TIFF", save_all=True, append_images=[other]),
+        "a header.tif": b"II\x2a\0 and nothing",
+        "large.png": encoded(Image.new("L", (400, 300))),
+    }
+
+
+def bad_masks():
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    photos = {name: content for name, content in bad_photos().items() if name != "floats.tif"}
+    return photos | {
+        "of another size.png": mask(size=(72, 95)),
+        "none.png": mask((0, 0, 0, 0)),
+        "all.png": mask((0, 0, 96, 72)),
+        "Möwe.png": encoded(Image.fromarray(noise)),
+        "levels.png": encoded(Image.fromarray((np.indices(SIZE).sum(0) % 5).astype(np.uint8))),
+    }
+
+
+def sentence_of(read, path, content):
+    """What `inpaint.fill` says of a file, which it calls by its name."""
+    path.write_bytes(content)
+    with pytest.raises(UserError) as told:
+        read(path)
+    return str(told.value).replace(str(path), path.name)
+
+
+@pytest.mark.parametrize("name", bad_photos())
+def test_bad_photos_are_refused_in_the_commands_words(server, client, tmp_path, name):
+    content = bad_photos()[name]
+    expected = sentence_of(lambda path: read_photo(path, MOST), tmp_path / name, content)
+    assert name in expected
+    before = server.files
+    answer = client.post("/api/fill", files={"photo": (name, content)}, data={"box": "1,1,9,9", "preset": "instant"})
+    assert refusal(answer) == expected
+    assert refusal(client.post("/api/sessions", files={"photo": (name, content)})) == expected
+    assert server.files == before  # nothing of it is left
+
+
+@pytest.mark.parametrize("name", bad_masks())
+def test_bad_masks_are_refused_in_the_commands_words(client, tmp_path, name):
+    content = bad_masks()[name]
+    expected = sentence_of(lambda path: as_mask(path, SIZE, max_pixels=MOST), tmp_path / name, content)
+    assert name in expected
+    files = {"photo": ("photo.png", png()), "mask": (name, content)}
+    assert refusal(client.post("/api/fill", files=files, data={"preset": "instant"})) == expected
+    session = begin(client)
+    assert refusal(client.post(f"{session}/steps/0/masks", files={"mask": (name, content)})) == expected
+
+
+def test_two_bad_files_of_one_name_and_none(client):
+    """The photo is looked at first; what has no name is called what it is."""
+    files = {"photo": ("same.png", png()), "mask": ("same.png", mask((0, 0, 0, 0)))}
+    assert refusal(client.post("/api/fill", files=files)).startswith("same.png is empty")
+    files = {"photo": ("photo.png", png()), "mask": ("..", mask((0, 0, 0, 0)))}
+    assert refusal(client.post("/api/fill", files=files)).startswith("mask is empty")
+
+
+def test_transparency_that_the_format_cannot_keep(client, tmp_path):
+    clear = Image.fromarray(pixels(channels=4))
+    answer = client.post(
+        "/api/fill", files={"photo": ("clear.gif", encoded(clear))}, data={"box": "1,1,9,9", "preset": "instant"}
+    )
+    assert named(answer) == "clear_filled.png"
+    answer = client.post("/api/fill", files={"photo": ("clear.bmp", encoded(clear))}, data={"box": "1,1,9,9"})
+    assert answer.status_code == 200
+    answer = client.post("/api/fill", files={"photo": ("clear.jpg", encoded(clear))}, data={"box": "1,1,9,9"})
+    assert refusal(answer) == "The photo has transparency, which .jpg cannot keep: write a .png instead."
+
+
+def test_the_whole_life_of_a_session(server, client, net, tmp_path):
+    before = server.files
+    session = begin(client, "Haus am See.JPG", jpeg())
+    here = client.get(session).json()
+    (step,) = here["steps"]
+    assert (step["name"], step["width"], step["height"]) == ("Haus am See.JPG", 96, 72)  # upright
+    assert (step["strokes"], step["mask"], step["results"], here["fill"]) == ([], None, [], None)
+    shown = client.get(f"{session}/steps/0/picture")
+    assert shown.headers["content-type"] == "image/jpeg"
+    assert opened(shown).size == (96, 72)
+
+    refusal(client.get(f"{session}/steps/0/overlay.png"), 404)
+    refusal(client.get(f"{session}/steps/0/mask.png"), 404)
+    refusal(client.post(f"{session}/steps/0/fill", json={}))
+
+    masked = paint(client, session, painted_box())
+    weights = enlarge(marked()).weights
+    left, top, right, bottom = masked["box"]
+    assert (weights[top:bottom, left:right] > 0).any(0).all()
+    assert np.count_nonzero(weights) == np.count_nonzero(weights[top:bottom, left:right])
+    assert masked["marked"] == pytest.approx(marked().mean())
+    assert masked["share"] == pytest.approx((weights > 0).mean())
+    assert masked["lines"] == ["enlarged by 1 pixel"]
+    assert masked["problem"] is None
+    overlay = opened(client.get(f"{session}/steps/0/overlay.png")).convert("RGBA")
+    assert overlay.size == (right - left, bottom - top)
+    opacity = np.asarray(overlay)[..., 3]
+    there, weights = marked()[top:bottom, left:right], weights[top:bottom, left:right]
+    assert (opacity[there] == 140).all()
+    assert np.abs(opacity[~there] - weights[~there] / 255 * 80).max() <= 1
+    kept = client.get(f"{session}/steps/0/mask.png")
+    assert named(kept) == "Haus am See_mask.png"
+    assert np.array_equal(np.asarray(opened(kept)) > 0, marked())
+
+    heard = filled(client, session, preset="default", variants=2)
+    assert {event["fill"]["of"] for event in heard} == {2}
+    shares = [event["fill"]["share"] for event in heard]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    previews = [event["results"] for event in heard if event["results"] and event["results"][0]["preview"]]
+    assert all(len(results) == 1 for results in previews)  # alone, and gone when there is a better one
+    results = heard[-1]["results"]
+    assert [result["preview"] for result in results] == [False, False]
+    assert [result["seed"] for result in results] == [0, 1]
+    assert [result["number"] for result in results] == [1, 2]
+    assert all(result["ready"] for result in results)
+
+    (tmp_path / "mask.png").write_bytes(kept.content)
+    options = ["--mask", tmp_path / "mask.png", "--content", net]
+    for result in results:
+        at = f"{session}/steps/0/results/{result['number']}"
+        assert result["name"] == "Haus am See_filled.JPG"
+        seed = ["--seed", str(result["seed"])] if result["seed"] else []
+        command = ["python", "-m", "inpaint.fill", "Haus am See.JPG", "--mask", "Haus am See_mask.png", *seed, "--told"]
+        assert shlex.split(result["command"]) == command
+        file = client.get(f"{at}/file")
+        assert named(file) == "Haus am See_filled.JPG"
+        assert file.headers["content-type"] == "image/jpeg"
+        assert file.content == by_command(tmp_path / f"by_{result['seed']}", step["name"], jpeg(), *options, *seed)
+        left, top, right, bottom = result["box"]
+        assert opened(client.get(f"{at}/picture")).size == (right - left, bottom - top)
+        assert client.get(f"{at}/mask").content == kept.content
+        report = client.get(f"{at}/report")
+        assert named(report) == "Haus am See_filled.json"
+        (photo,) = report.json()["photos"]
+        assert (photo["photo"], photo["output"]) == ("Haus am See.JPG", "Haus am See_filled.JPG")
+        assert (photo["seed"], photo["size"]) == (result["seed"], [96, 72])
+        assert report.json()["preset"] == "default"
+        assert str(server.temporary) not in report.text
+    refusal(client.get(f"{session}/steps/0/results/0/file"), 404)  # the preview
+    first = client.get(f"{session}/steps/0/results/1/file").content
+
+    went_on = client.post(f"{session}/steps/0/results/1/next").json()
+    assert [one["name"] for one in went_on["steps"]] == ["Haus am See.JPG", "Haus am See_filled.JPG"]
+    assert went_on["steps"][0]["strokes"] == [painted_box() | {"points": [[40, 30], [56, 44]], "erase": False}]
+    assert went_on["steps"][1]["strokes"] == []
+    paint(client, session, painted_box((5, 5, 12, 12)), step=1)
+    (result,) = filled(client, session, step=1)[-1]["results"]
+    assert result["name"] == "Haus am See_filled_2.JPG"
+    words = shlex.split(result["command"])
+    assert words[3] == "Haus am See_filled.JPG"
+    assert words[words.index("-o") + 1] == "Haus am See_filled_2.JPG"
+    (tmp_path / "mask.png").write_bytes(client.get(f"{session}/steps/1/mask.png").content)
+    second = by_command(tmp_path / "by_2", "Haus am See_filled.JPG", first, *options, "--preset", "instant")
+    assert client.get(f"{session}/steps/1/results/0/file").content == second
+
+    again = client.post(f"{session}/steps/0/results/2/next").json()  # a step back, and on by the other variant
+    assert len(again["steps"]) == 2
+    assert again["steps"][1]["results"] == []
+    assert again["steps"][1]["mask"] is None
+    refusal(client.get(f"{session}/steps/1/results/0/file"), 404)
+    refusal(client.get(f"{session}/steps/2/picture"), 404)
+
+    assert client.delete(session).status_code == 204
+    refusal(client.get(session), 404)
+    assert server.files == before
+
+
+def test_a_step_that_was_forgotten_leaves_no_results_to_the_one_in_its_place(client):
+    """A page that listens would show them over another photo."""
+    session = begin(client)
+    paint(client, session)
+    (result,) = filled(client, session)[-1]["results"]
+    client.post(f"{session}/steps/0/results/{result['number']}/next")
+    paint(client, session, painted_box((5, 5, 12, 12)), step=1)
+    filled(client, session, step=1)
+    here = client.post(f"{session}/steps/0/results/{result['number']}/next").json()
+    assert here["fill"] is None or here["fill"]["step"] == 0
+    event = next(events(client, session))
+    if event["fill"] is not None:
+        assert event["results"] == here["steps"][event["fill"]["step"]]["results"]
+
+
+def test_what_cannot_be_filled_is_a_problem_of_the_mask(client):
+    session = begin(client)
+    masked = paint(client, session, {"tool": "invert"})
+    assert "marks the whole photo" in masked["problem"]
+    assert refusal(client.post(f"{session}/steps/0/fill", json={})) == masked["problem"]
+    masked = paint(client, session, painted_box((1, 0, 96, 72)))
+    assert "covers the whole photo" in masked["problem"]
+    assert refusal(client.post(f"{session}/steps/0/fill", json={})) == masked["problem"]
+    assert paint(client, session, painted_box(), {"tool": "clear"}) is None
+    assert "Nothing is marked" in refusal(client.post(f"{session}/steps/0/fill", json={}))
+
+
+def test_a_mask_file_is_a_stroke(client):
+    session = begin(client)
+    file = client.post(f"{session}/steps/0/masks", files={"mask": ("mine.png", mask())}).json()["file"]
+    masked = paint(client, session, {"tool": "file", "file": file})
+    assert masked["marked"] == pytest.approx(marked().mean())
+    strokes = {"strokes": [{"tool": "file", "file": "7"}]}
+    assert "7" in refusal(client.put(f"{session}/steps/0/strokes", json=strokes), 404)
+    assert client.get(session).json()["steps"][0]["strokes"] == [{"tool": "file", "file": file}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"strokes": [{"tool": "pen", "points": [[1, 1]]}]}',
+        b'{"strokes": [{"tool": "brush", "size": 0, "points": [[1, 1]]}]}',
+        b'{"strokes": [{"tool": "brush", "size": 5, "points": [[NaN, 1]]}]}',
+        b'{"strokes": [{"tool": "brush", "size": 5, "points": [[1e999, 1]]}]}',
+        b'{"strokes": [{"tool": "brush", "size": 5, "points": [["\\ud800", 1]]}]}',
+        b'{"strokes": [{"tool": "lasso", "points": []}]}',
+        b'{"strokes": 5}',
+        b"[]",
+        b"{}",
+        b"",
+        b"no json",
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_strokes_of_a_wrong_kind(client, body):
+    session = begin(client)
+    headers = {"content-type": "application/json"}
+    answer = client.put(f"{session}/steps/0/strokes", content=body, headers=headers)
+    refusal(answer, answer.status_code if answer.status_code == 400 else 422)
+
+
+def test_too_many_points_are_refused(client):
+    session = begin(client)
+    stroke = {"tool": "brush", "size": 2, "points": [[1, 1]] * 50_001}
+    answer = client.put(f"{session}/steps/0/strokes", json={"strokes": [stroke] * 2})
+    assert "100000 points" in refusal(answer)
+
+
+def test_what_is_not_there(client):
+    session = begin(client)
+    paint(client, session)
+    for answer in (
+        client.get("/api/sessions/nobody"),
+        client.delete("/api/sessions/nobody"),
+        client.get("/api/sessions/nobody/events"),
+        client.get("/api/sessions/nobody/steps/0/picture"),
+        client.get(f"{session}/steps/1/picture"),
+        client.get(f"{session}/steps/-1/picture"),
+        client.put(f"{session}/steps/9/strokes", json={"strokes": []}),
+        client.post(f"{session}/steps/1/fill", json={}),
+        client.get(f"{session}/steps/0/results/0/file"),
+        client.post(f"{session}/steps/0/results/5/next"),
+        client.post(f"{session}/steps/0/results/{10**30}/next"),
+    ):
+        refusal(answer, 404)
+    assert client.get("/api/nothing").status_code == 404
+    refusal(client.get(f"{session}/steps/first/picture"))
+    assert client.delete(f"{session}/fill").json() is None  # nothing to cancel
+
+
+def test_a_page_that_is_loaded_anew_in_the_middle_sees_what_there_is(server, client):
+    """While another photo's fill is at work, this one waits: strokes, fill and place are told anew."""
+    with server.busy() as go_on:
+        session = begin(client)
+        paint(client, session)
+        first = client.post(f"{session}/steps/0/fill", json={"preset": "instant"}).json()
+        assert first["place"] == 1
+        here = client.get(session).json()
+        assert here["fill"] == first
+        assert here["fill"]["state"] == "waiting"
+        assert here["steps"][0]["strokes"]
+        assert here["steps"][0]["mask"]["version"] == 1
+        go_on()
+        heard = until_over(client, session)
+    assert heard[-1]["fill"]["state"] == "done"
+    assert client.get(session).json()["steps"][0]["results"] == heard[-1]["results"]
+
+
+def test_what_was_cancelled_shows_no_results(server, client):
+    session = begin(client)
+    paint(client, session)
+    with server.busy():
+        client.post(f"{session}/steps/0/fill", json={"preset": "instant"})
+        state = client.delete(f"{session}/fill").json()
+        assert state["state"] == "cancelled"
+    assert client.get(session).json()["fill"]["state"] == "cancelled"
+    assert client.get(session).json()["steps"][0]["results"] == []
+    refusal(client.get(f"{session}/steps/0/results/0/file"), 404)
+    assert filled(client, session)[-1]["fill"]["done"] == 1  # it may be filled after all
+
+
+def test_a_fill_takes_the_place_of_the_one_before(server, client):
+    session = begin(client)
+    paint(client, session)
+    with server.busy():
+        client.post(f"{session}/steps/0/fill", json={"preset": "instant", "variants": 4})
+        client.post(f"{session}/steps/0/fill", json={"preset": "instant"})
+    last = until_over(client, session)[-1]
+    assert (last["fill"]["of"], last["fill"]["done"]) == (1, 1)
+    assert len(client.get(session).json()["steps"][0]["results"]) == 1
+
+
+def test_what_is_painted_meanwhile_does_not_change_a_fill(server, client):
+    session = begin(client)
+    paint(client, session)
+    with server.busy():
+        client.post(f"{session}/steps/0/fill", json={"preset": "instant"})
+        paint(client, session, painted_box((5, 5, 12, 12)))
+    last = until_over(client, session)[-1]
+    number = last["results"][0]["number"]
+    used = opened(client.get(f"{session}/steps/0/results/{number}/mask"))
+    assert np.array_equal(np.asarray(used) > 0, marked(BOX))
+
+
+def test_a_program_that_goes_away_is_not_waited_for(server, client):
+    """Its fill leaves the queue, and its files go."""
+    before = server.files
+    with server.busy():
+        with suppress(httpx.TimeoutException):
+            httpx.post(
+                f"{server.url}/api/fill",
+                files={"photo": ("photo.png", png())},
+                data={"box": "1,1,9,9"},
+                timeout=httpx.Timeout(30, read=0.5),
+                trust_env=False,
+            )
+        deadline = time.monotonic() + 20
+        while any(not task.over for task in server.queue.tasks[1:]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert all(task.over for task in server.queue.tasks[1:])
+    while server.files != before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert server.files == before
+
+
+def test_the_example(client):
+    """It has more pixels than this server takes, and the sentence calls it by its name."""
+    assert refusal(client.post("/api/sessions/example")).startswith(f"{EXAMPLE.name} declares ")
+
+
+def test_the_page_and_the_description_of_the_api(client):
+    for path, kind in [("/", "text/html"), ("/docs", "text/html"), ("/openapi.json", "application/json")]:
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+    assert json.dumps(client.get("/openapi.json").json())
+
+
+def test_the_command_that_is_shown_can_be_typed(client, net, tmp_path, monkeypatch):
+    """Whatever the photo is called."""
+    name = "--it's $HOME.png"
+    session = begin(client, name)
+    paint(client, session)
+    (result,) = filled(client, session)[-1]["results"]
+    words = shlex.split(result["command"])[3:-1]
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(png())
+    Path(words[words.index("--mask") + 1]).write_bytes(client.get(f"{session}/steps/0/mask.png").content)
+    done = CliRunner().invoke(fill_command, [*words, "--content", str(net), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / result["name"]).exists()
