@@ -1,5 +1,6 @@
 """Enlarges what a mask marks: objects have soft edges and shadows, scratches have not."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from inpaint.errors import UserError
+from inpaint.imaging.box import Box
 from inpaint.photo.photo import Marked
 from inpaint.photo.windows import groups
 
@@ -62,28 +64,47 @@ def enlarge(marked: Marked, dilate: int | None = None, feather: int | None = Non
         return Enlarged(weights, 0.0, (0, 0), (0, 0))
     most = max(1, min(DILATE, min(marked.shape) // 64))
     follows = dilate is None or feather is None
-    steps = [2**power for power in range(most.bit_length() if follows else 1)]
-    used = set()
-    for group in groups(marked):
-        depth = distance_from(~np.pad(group.own, 1))[1:-1, 1:-1] if len(steps) > 1 else None
-        for step in steps:
-            thick = group.own
-            if step > 1 and depth is not None:
-                middle = depth >= 2 * step
-                if not middle.any():
-                    break
-                thick = distance_from(middle) < 2 * step  # discs that fit in
-            own_dilate = step if dilate is None else dilate
-            own_feather = max(1, step // 2) if feather is None else feather
-            reach = group.box.grown(own_dilate + own_feather, marked.shape)
-            inside = np.zeros(reach.size, dtype=bool)
-            inside[group.box.within(reach).slices] = thick
-            weight = (1 - (distance_from(inside) - own_dilate) / max(own_feather, 1e-6)).clip(0, 1)
-            region = weights[reach.slices]
-            np.maximum(region, np.ceil(255 * weight).astype(np.uint8), out=region)
-        used.add((own_dilate, own_feather))
+    steps = [2**power for power in reversed(range(most.bit_length() if follows else 1))]
+    used = {lay(weights, group.own, group.box, steps, dilate, feather) for group in groups(marked)}
     dilates, feathers = zip(*used, strict=True)
     return Enlarged(weights, float(marked.mean()), (min(dilates), max(dilates)), (min(feathers), max(feathers)))
+
+
+def lay(
+    weights: UInt8[np.ndarray, "height width"],
+    own: Bool[np.ndarray, "rows columns"],
+    box: Box,
+    steps: Sequence[int],
+    dilate: int | None,
+    feather: int | None,
+) -> tuple[int, int]:
+    """Raises weights by those of one hole, `own` in its box; returns dilate and feather where it is thickest.
+
+    Args:
+        steps: what `dilate` may be, in falling order, down to 1.
+    """
+    depth = distance_from(~np.pad(own, 1))[1:-1, 1:-1] if len(steps) > 1 else None
+    for number, step in enumerate(steps):
+        thick = own
+        if step > 1 and depth is not None:
+            middle = depth >= 2 * step
+            if not middle.any():
+                continue
+            thick = distance_from(middle) < 2 * step  # discs that fit in
+        own_dilate = step if dilate is None else dilate
+        own_feather = max(1, step // 2) if feather is None else feather
+        reach = box.grown(own_dilate + own_feather, weights.shape)
+        inside = np.zeros(reach.size, dtype=bool)
+        inside[box.within(reach).slices] = thick
+        weight = (1 - (distance_from(inside) - own_dilate) / max(own_feather, 1e-6)).clip(0, 1)
+        region = weights[reach.slices]
+        np.maximum(region, np.ceil(255 * weight).astype(np.uint8), out=region)
+        # what is thinner takes smaller steps: corners, say, of which each is looked at alone, with all that can matter
+        for rest in groups(own & ~thick):
+            near = rest.box.grown(6 * step, own.shape)
+            lay(weights, own[near.slices], near.moved(box.left, box.top), steps[number + 1 :], dilate, feather)
+        return own_dilate, own_feather
+    raise AssertionError("the last step is 1, which everything is as thick as")
 
 
 def distance_from(there: Bool[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
