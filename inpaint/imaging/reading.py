@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ SUFFIXES = (  # of still pictures that can be read, in any case
     *(".bmp", ".dib", ".ico", ".cur", ".icns", ".pbm", ".pgm", ".ppm", ".pnm", ".psd", ".tga", ".pcx", ".pcd"),
     *(".sgi", ".rgb", ".rgba", ".bw", ".ras", ".qoi", ".dds", ".xbm", ".xpm"),
 )
+RUN_PROGRAMS = {"EPS", "WMF"}  # of Pillow's formats: PostScript is a program, which anyone may have written
 PILLOWS_BOUND = threading.Lock()  # held while it is lifted
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 AVIF_BRANDS = {b"avif", b"avis"}
@@ -42,7 +44,7 @@ def opened(path: str | Path, max_pixels: int | None = None) -> Iterator[ImageFil
         with PILLOWS_BOUND:  # it holds for the whole process, and its sentences do not say what to do
             bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = _open_heic(path) if _is_heic(path) else Image.open(path)
+                image = _open_heic(path) if _is_heic(path) else Image.open(path, formats=_formats())
             finally:
                 Image.MAX_IMAGE_PIXELS = bound
         with image:
@@ -53,6 +55,13 @@ def opened(path: str | Path, max_pixels: int | None = None) -> Iterator[ImageFil
                     raise UserError(f"{size}: make it smaller.")
                 raise UserError(f"{size}: if it is a picture to be trusted, raise --max-pixels (max_pixels).")
             yield image
+
+
+@cache
+def _formats() -> list[str]:
+    """Pillow's names of the formats that are read: all but those of which reading is running."""
+    Image.init()
+    return [name for name in Image.ID if name not in RUN_PROGRAMS]
 
 
 @contextmanager

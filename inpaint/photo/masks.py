@@ -63,6 +63,10 @@ def as_mask(
         marked = ~mask_from_alpha(alpha) if invert else mask_from_alpha(alpha)
         name = "The photo's transparency"
     else:
+        if isinstance(mask, str | Path):  # by its header: a small file may hold more pixels than memory has room for
+            with opened(mask, max_pixels) as image:
+                if sorted(image.size) != sorted(size):  # either way round, for it may have to be turned
+                    check_size((image.height, image.width), size, name)
         values = read_values(mask, max_pixels)
         marked = understood(values, name)
         marked = checked_mask(~marked if invert else marked, size, name, values)
@@ -278,17 +282,22 @@ def mask_from_boxes(boxes: Sequence[tuple[int, int, int, int]], size: tuple[int,
     return marked
 
 
+def check_size(own: tuple[int, ...], size: tuple[int, int], name: str) -> None:
+    """Raises a UserError if a mask's height and width are not those of the photo."""
+    if own != size:
+        raise UserError(
+            f"{name} is {own[1]} x {own[0]} pixels but the photo is {size[1]} x {size[0]}: "
+            "a mask must have the size of the photo, seen upright."
+        )
+
+
 def checked_mask(marked: Marked, size: tuple[int, int], name: str, values: Values | None = None) -> Marked:
     """Returns the mask itself if a photo of that size can be filled with it, else raises a UserError that names it.
 
     Args:
         values: what the mask holds, if the sentence is to say it.
     """
-    if marked.shape != size:
-        raise UserError(
-            f"{name} is {marked.shape[1]} x {marked.shape[0]} pixels but the photo is {size[1]} x {size[0]}: "
-            "a mask must have the size of the photo, seen upright."
-        )
+    check_size(marked.shape, size, name)
     if marked.any() and not marked.all():
         return marked
     holds = "" if values is None else f", for it holds {described(values)}"

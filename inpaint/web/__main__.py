@@ -118,9 +118,10 @@ def bound(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)  # who comes before the server is ready waits
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such name"
         raise UserError(
-            f"{host}, port {port}, cannot be listened at ({error.strerror}): give another --port or --host."
+            f"{host}, port {port}, cannot be listened at ({reason}): give another --port or --host."
         ) from None
     return listening
 

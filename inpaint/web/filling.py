@@ -122,11 +122,13 @@ class Filling:
         """Fills as the command does, and shows the result before its file is written, which may take seconds."""
         began = time.perf_counter()
         shown: list[Result] = []
+        remarks: list[str] = []  # in the page's words
         target = self.step.folder / f"fill_{self.number}_{seed}{Path(self.step.target).suffix}"
         job = Job(self.step.photo, self.mask, target, variant=seed + 1)
 
         def on_filled(filled: FilledPhoto) -> None:
             shown.append(self.publish(self.wish.preset, seed, False, began, filled))
+            remarks.extend(filled.mask.remarks("press Swap") if filled.mask else [])
 
         try:
             with called(target, self.step.target):
@@ -140,7 +142,9 @@ class Filling:
         for weights in content["weights"].values():  # where the server lies is nobody's business
             weights["file"] = Path(weights["file"]).name
         write_report(result.report, content)
-        result.answer = result.answer.model_copy(update={"lines": warnings(entry), "ready": True})
+        result.answer = result.answer.model_copy(
+            update={"lines": warnings(entry | {"remarks": remarks}), "ready": True}
+        )
 
     def publish(self, preset: answers.Preset, seed: int, preview: bool, began: float, filled: FilledPhoto) -> Result:
         """Makes a result of the step, which takes the preview's place."""

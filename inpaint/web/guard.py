@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import re
 import secrets
 import socket
 from contextlib import suppress
@@ -26,6 +27,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+TAKES_FILES = re.compile("^/api/(fill|sessions|sessions/[^/]+/steps/[^/]+/masks)$")
 FOR_JSON = 2**23  # bytes
 BESIDE_FILES = 2**16  # bytes of a form, beside its files
 
@@ -167,7 +169,7 @@ class Bounded:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        form = headers.get("content-type", "").startswith("multipart/form-data")
+        form = headers.get("content-type", "").startswith("multipart/form-data") and TAKES_FILES.search(scope["path"])
         most = self.most if form else FOR_JSON
         what = "The files are too large: together they" if form else "The request is too large: it"
         answer = refused(413, f"{what} may have {most / 2**20:.0f} MiB.")

@@ -179,7 +179,7 @@ def create_app(
             name = plain_name(photo.filename)
             own = await run_in_threadpool(stored, photo, Path(folder.name) / "photo", name)
             with called(own, name):
-                await run_in_threadpool(check_memory, own, max_pixels)
+                await run_in_threadpool(check_memory, own, max_pixels, margins)
             marked = None
             mask_name = ""
             if mask is not None:
@@ -190,7 +190,7 @@ def create_app(
 
             def work(device: str, task: Task) -> None:
                 task.enter("filling")
-                with called(own, name), called(marked or own, mask_name or name):
+                with called(own, name), called(marked or own, mask_name or name), called(job.target, target):
                     fill_one(inpainters.get(preset, device), job, options, task.progress)
 
             queue.check_room()

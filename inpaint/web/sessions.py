@@ -115,9 +115,9 @@ class Session:
 
     def state(self) -> answers.Fill | None:
         """How far the fill is; None if there was none."""
-        if self.task is None or self.filling is None:
-            return None
         task, filling = self.task, self.filling
+        if task is None or filling is None:
+            return None
         return answers.Fill(
             step=filling.step.number,
             state=task.state,
@@ -131,7 +131,8 @@ class Session:
 
     def event(self) -> answers.Event:
         """What changes while a fill runs."""
-        results = self.filling.step.results if self.filling else []
+        filling = self.filling
+        results = filling.step.results if filling else []
         return answers.Event(fill=self.state(), results=[result.answer for result in results])
 
 
@@ -177,7 +178,9 @@ class Sessions:
         for name, session in list(self.all.items()):
             away = now - session.left if session.left is not None and not session.listeners else 0.0
             busy = session.task is not None and not session.task.over
+            if busy:
+                session.used = now
             if away > PATIENCE:
                 session.cancel()
-            if away > ALONE or (now - session.used > IDLE and not busy):
+            if away > ALONE or (now - session.used > IDLE):
                 self.forget(name)

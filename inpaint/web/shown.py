@@ -11,6 +11,7 @@ from inpaint.photo.enlarge import Enlarged
 from inpaint.photo.photo import Marked, Photo, rgb_from_pixels, to_8_bit
 
 MOST_PIXELS = 32_000_000  # of a picture that browsers show smoothly: larger ones are halved
+MOST_A_SIDE = 32_000  # of a JPEG, and of what browsers show
 RED = (230, 20, 50)
 MARKED, ENLARGED = 140, 80  # opacity, of 255
 LEVELS = 100  # of the enlargement's opacity
@@ -26,7 +27,7 @@ class Shown(NamedTuple):
 def show(photo: Photo, path: Path, box: Box | None = None) -> Shown:
     """Writes a JPEG of 8 bits, in the photo's colours, or a PNG where it is transparent; of a box, or all."""
     pixels = photo.pixels if box is None else photo.pixels[box.slices]
-    while pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
+    while pixels.shape[0] * pixels.shape[1] > MOST_PIXELS or max(pixels.shape[:2]) > MOST_A_SIDE:
         pixels = pixels[::2, ::2]
     profile, mode = photo.info.get("icc_profile", b""), photo.mode
     if mode == "CMYK":  # by bands, for floats take much memory

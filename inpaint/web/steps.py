@@ -1,5 +1,6 @@
 """One photo of a session, in a folder of its own: what is painted over it, and what it is filled with."""
 
+import math
 import shlex
 import shutil
 import threading
@@ -17,6 +18,7 @@ from inpaint.errors import UserError
 from inpaint.files import fitting
 from inpaint.fill.report import enlarged
 from inpaint.imaging.reading import SUFFIXES, opened
+from inpaint.photo.canvas import Margins
 from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo, target_for
 from inpaint.photo.masks import as_mask, checked_mask
@@ -192,11 +194,17 @@ def called(path: Path, name: str) -> Iterator[None]:
         raise UserError(str(error).replace(str(path), name)) from None
 
 
-def check_memory(path: Path, max_pixels: int) -> None:
-    """Raises a UserError if a photo would not fit into memory, by what its header says."""
+def check_memory(path: Path, max_pixels: int, margins: Margins | None = None) -> None:
+    """Raises a UserError if a photo, on its larger canvas if there are margins, would not fit into memory.
+
+    That goes by its header: no pixel is read.
+    """
     with opened(path, max_pixels) as image:
-        pixels = image.width * image.height
-        values = len(image.getbands()) * (2 if image.format in ("PNG", "TIFF", "PPM") else 1)  # they may have 16 bits
+        size = (image.height, image.width)
+        pixels = math.prod(size if margins is None else margins.canvas(size, max_pixels))
+        values = (4 if image.mode == "P" else len(image.getbands())) * (
+            2 if image.format in ("PNG", "TIFF", "PPM") else 1
+        )  # they may have 16 bits
         needed = pixels * (BYTES_A_PIXEL + BYTES_A_VALUE * values) + FOR_WINDOWS
         free = psutil.virtual_memory().available
         if needed > free:

@@ -102,7 +102,7 @@ def brush(marked: Marked, points: Points, radius: float, value: bool) -> None:
         where = np.flatnonzero(met)
         np.add.at(begins, (where, low[met].astype(int)), 1)
         np.add.at(begins, (where, high[met].astype(int)), -1)
-    marked[top:bottom, left:right][np.cumsum(begins[:, :-1], axis=1) > 0] = value
+    marked[top:bottom, left:right][np.cumsum(begins[:, :-1], axis=1, dtype=np.int32, out=begins[:, :-1]) > 0] = value
     for x, y in np.floor(points).astype(int):
         if 0 <= x < width and 0 <= y < height:
             marked[y, x] = value
@@ -141,6 +141,11 @@ def capsule(
 
 def lasso(marked: Marked, points: Points, value: bool) -> None:
     """Sets the pixels whose centres a closed line encloses; by the even-odd rule, where it crosses itself."""
+    left, top = np.floor(points.min(0)).astype(int).clip(0)
+    right, bottom = np.minimum(np.ceil(points.max(0)).astype(int), marked.shape[::-1])
+    if left >= right or top >= bottom:
+        return
+    points, marked = points - (left, top), marked[top:bottom, left:right]
     height, width = marked.shape
     crossed = np.zeros((height, width + 1), dtype=bool)  # whether the line passes left of a pixel's centre an odd time
     for a, b in zip(points, np.roll(points, -1, axis=0), strict=True):

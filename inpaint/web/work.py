@@ -1,5 +1,6 @@
 """The queue: fills wait for a device, one at a time on each, and can be cancelled."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Literal
 
-from inpaint.errors import UserError, first_line
+from inpaint.errors import UserError
 
 MOST_WAITING = 100
 State = Literal["waiting", "preview", "filling", "done", "cancelled", "failed"]
@@ -82,8 +83,9 @@ class Task:
             pass
         except UserError as error:
             self.error, self.stage = str(error), "failed"
-        except Exception as error:  # a fault of ours costs one fill, not the server
-            self.error, self.stage = f"{type(error).__name__}: {first_line(error)}", "failed"
+        except Exception:  # a fault of ours costs one fill, not the server
+            logging.getLogger("uvicorn.error").exception("A fault in a fill:")
+            self.error, self.stage = "The server has a fault, which its log tells.", "failed"
         finally:
             self.ended.set_result(None)
 

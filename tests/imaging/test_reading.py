@@ -215,3 +215,11 @@ def test_written_pictures_come_back(tmp_path):
     write_picture(picture, tmp_path / "new" / "folder" / "p.png")
     torch.testing.assert_close(read_picture(tmp_path / "new/folder/p.png"), picture, atol=0.5 / 255 + 1e-6, rtol=0)
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["p.png"]
+
+
+def test_postscript_is_not_run(tmp_path):
+    """Reading it would be running it; whatever its name says that it is."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{ 1 pop } loop\n%%EOF\n")
+    with pytest.raises(UserError, match=r"photo\.jpg is not a picture in a format that can be read"), opened(path):
+        pass

@@ -545,3 +545,11 @@ def test_the_command_that_is_shown_can_be_typed(client, net, tmp_path, monkeypat
     done = CliRunner().invoke(fill_command, [*words, "--content", str(net), "--device", "cpu"])
     assert done.exit_code == 0, done.output
     assert (tmp_path / result["name"]).exists()
+
+
+def test_a_photo_longer_than_a_jpeg_can_be_is_shown(client):
+    session = begin(client, "long.png", png((1, 70_000)))
+    answer = client.get(f"{session}/steps/0/picture")
+    assert answer.status_code == 200, answer.text
+    shown = Image.open(io.BytesIO(answer.content))
+    assert shown.width == 17_500

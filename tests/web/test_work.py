@@ -141,9 +141,8 @@ def test_what_is_cancelled_while_it_fails_is_cancelled(queue):
     ("error", "sentence"),
     [
         (UserError("The mask is empty: paint."), "The mask is empty: paint."),
-        (ValueError("one line\nand another"), "ValueError: one line"),
-        (KeyError("name"), "KeyError: 'name'"),
-        (MemoryError(), "MemoryError: MemoryError"),
+        (ValueError("one line\nand another"), "The server has a fault, which its log tells."),
+        (OSError(28, "No space left", "/tmp/secret"), "The server has a fault, which its log tells."),
     ],
 )
 def test_an_error_becomes_a_sentence_and_the_queue_goes_on(queue, error, sentence):

@@ -30,7 +30,7 @@ export const session = (sid) => ask("GET", `/api/sessions/${sid}`);
 /** A new session with the example photo. */
 export const example = () => ask("POST", "/api/sessions/example");
 
-/** Cancels and forgets everything of a session; also as the page goes. */
+/** Cancels and forgets everything of a session. */
 export const forget = (sid) => ask("DELETE", `/api/sessions/${sid}`);
 
 /** Sends the whole list of strokes; the answer is the mask. */

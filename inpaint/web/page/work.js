@@ -238,7 +238,7 @@ function hear({ fill, results }) {
     if (fill && session.steps[fill.step]) session.steps[fill.step].results = results;
     if (before && !isWorking()) {
         state.editing = variants().length === 0;
-        if (fill?.state === "failed") complain("fill-alert", fill.error);
+        if (fill?.state === "failed") complain(variants().length ? "done-alert" : "fill-alert", fill.error);
         if (fill?.state === "done") announce("Done.");
     }
     change({});
