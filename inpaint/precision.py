@@ -1,6 +1,8 @@
 """Chooses the device and the precision of networks: bfloat16 where the hardware multiplies it, else float32."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -20,6 +22,13 @@ def fast_training(accelerator: str) -> str:
     """The trainer's precision, "bf16-mixed" or "32-true", for the accelerator that it was given ("cpu", "gpu", ...)."""
     chosen = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
     return "bf16-mixed" if fast_dtype(chosen or torch.device("cpu")) == torch.bfloat16 else "32-true"
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Within it a GPU's convolutions give the same bits each time, and multiply float32 as float32, not as TF32."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
 
 
 def find_device(name: str) -> torch.device:

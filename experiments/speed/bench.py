@@ -68,7 +68,7 @@ def peak_gib() -> float:
 
 def load_port(folder: Path) -> Any:
     if not (folder / "direct_port.py").is_file():
-        print(f"skipped, for there is no direct port in {folder}: energy")
+        print(f"skipped, for there is no direct port in {folder}: energy, and its part of gpu")
         return None
     sys.path.insert(0, str(folder))
     import direct_port  # type: ignore[import-not-found]
@@ -307,20 +307,73 @@ def where() -> None:
     print(f"  forward and backward reach {share:.0%} of that rate")
 
 
-def gpu() -> None:
-    """One picture after the other. Several at a time are several workers on the same GPU, see experiments/scale."""
+WORKER = """
+import sys, time
+import torch
+from experiments.examples import problem
+from inpaint.refinement.settings import preset
+from inpaint.refinement.stages import inpaint
+from inpaint.vgg import load_vgg
+vgg = load_vgg().on("cuda")
+x, mask, prediction = (t.cuda() for t in problem())
+def once():
+    inpaint(x, mask, lambda *_: prediction, vgg, preset("{name}"))
+    torch.cuda.synchronize()
+once()
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range({pictures}):
+    once()
+"""
+
+
+def together(workers: int, name: str, pictures: int) -> float:
+    """Pictures a second when so many processes share the GPU, each filling one picture after the other."""
+    code = WORKER.format(name=name, pictures=pictures)
+    command = [sys.executable, "-c", code]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(workers)]
+    for worker in started:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    began = time.perf_counter()
+    for worker in started:
+        worker.communicate(b"\n")
+    return workers * pictures / (time.perf_counter() - began)
+
+
+def gpu(port: Any, iterations: int) -> None:
+    """One picture after the other, then by several workers on the same GPU; and the direct port there."""
     if not torch.cuda.is_available():
         print("skipped, for there is no GPU: gpu")
         return
-    vgg = load_vgg().on("cuda")
+    print(f"GPU: {torch.cuda.get_device_name()}, a 256 x 256 hole at 512")
     x, mask, prediction = (t.cuda() for t in problem())
+    for name, precision in product((*PRESETS, "best"), ("bfloat16", "float32")):
+        vgg = load_vgg().on("cuda", precision)
 
-    def once() -> None:
-        inpaint(x, mask, lambda *_: prediction, vgg, preset())
-        torch.cuda.synchronize()
+        def once(vgg: VGG = vgg, name: str = name) -> None:
+            inpaint(x, mask, lambda *_: prediction, vgg, preset(name))
+            torch.cuda.synchronize()
 
-    once()
-    print(f"GPU ({torch.cuda.get_device_name()}): {min(seconds(once) for _ in range(3)):.2f} s a picture")
+        once()
+        torch.cuda.reset_peak_memory_stats()
+        taken = statistics.median(seconds(once) for _ in range(RUNS))
+        peak = torch.cuda.max_memory_allocated() / 2**30
+        print(f"  {name}, {precision}: {taken:.3f} s, {peak:.2f} GiB of its memory")
+    for workers in (1, 4):
+        print(f"  {workers} at once, default: {together(workers, 'default', 10):.2f} pictures a second")
+    if port:
+        port.VGG = {name: weight.cuda() for name, weight in port.VGG.items()}
+        port.MEAN = port.MEAN.cuda()
+        current, taken = prediction, 0.0
+        for size in (128, 256, 512):
+            known, m = resize_masked(x, mask, (size, size)) if size < 512 else (x, mask)
+            target = composite(known, resize(current, (size, size)).clamp(0, 1), m)
+            for _ in range(2):  # the first prepares kernels
+                with torch.device("cuda"):
+                    theirs, *_ = port_scale(port, known, m[0], target, iterations)
+            taken += theirs
+        print(f"  the direct port, {iterations} iterations a scale: {taken:.1f} s")
 
 
 def main() -> None:
@@ -333,13 +386,15 @@ def main() -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}: choose among {', '.join(PARTS)}")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    port = load_port(options.reference) if {"energy", "pyramid"} & set(parts) else None
+    port = load_port(options.reference) if {"energy", "pyramid", "gpu"} & set(parts) else None
     port_seconds = energy(port, options.iterations) if port and "energy" in parts else []
     if "pyramid" in parts:
         pyramid(port_seconds)
-    for part in (growth, memory, fill, peers, where, gpu):
+    for part in (growth, memory, fill, peers, where):
         if part.__name__ in parts:
             part()
+    if "gpu" in parts:
+        gpu(port, options.iterations)
     print(f"peak memory of this run: {peak_gib():.1f} GiB")
 
 

@@ -88,6 +88,8 @@ def report_of(inpainter: Inpainter, entries: list[Entry], seconds: float, preset
         "photos": entries,
         "seconds": seconds,
         "peak_memory_bytes": {"main": provenance.peak_memory()} | devices,
+        "device": str(inpainter.device),
+        "precision": str(inpainter.vgg.dtype).removeprefix("torch."),  # of VGG
         "preset": preset,
         "settings": {k: v for k, v in vars(inpainter.settings).items() if k != "scales"},  # each hole has its own
         "seed": inpainter.seed,

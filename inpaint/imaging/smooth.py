@@ -52,9 +52,10 @@ def seamless(picture: Picture, filled: Picture, mask: Mask, reach: int = 4) -> P
     known = neighbours(1 - hole)
     pull = neighbours(near * (1 - hole)) - known * inside
     degree = neighbours(torch.ones_like(hole)) + reach**-2
-    correction = torch.zeros_like(near)
+    share = hole / degree
+    pulled, correction = share * pull, torch.zeros_like(near)
     for _ in range(16 * reach):  # Jacobi: by then what is left to spread has faded
-        correction = hole * (neighbours(correction) + pull) / degree
+        correction = torch.addcmul(pulled, share, neighbours(correction))
     out = picture.clone()
     box.of(out).copy_(composite(near, (inside + correction).clamp(0, 1), hole))
     return out

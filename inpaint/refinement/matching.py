@@ -101,10 +101,10 @@ class Colours(NamedTuple):
         return (F.avg_pool2d(picture, self.stride) - self.centre) * self.unit
 
 
-def _shifted_sum(scores: Float[Tensor, "queries rows columns"]) -> Float[Tensor, "fewer_queries rows fewer_columns"]:
-    """sum_d scores[q + d, :, x + d] for d = -1, 0, 1: neighbouring queries against equally neighbouring candidates."""
-    total = scores[:-2, :, :-2] + scores[1:-1, :, 1:-1]
-    return total.add_(scores[2:, :, 2:])
+def _shifted_sum(scores: Float[Tensor, "*block cells rows columns"]) -> Float[Tensor, "*block fewer_cells rows fewer"]:
+    """sum_d scores[..., i + d, :, j + d] for d = -1, 0, 1: neighbouring cells with equally neighbouring candidates."""
+    total = scores[..., :-2, :, :-2] + scores[..., 1:-1, :, 1:-1]
+    return total.add_(scores[..., 2:, :, 2:])
 
 
 @torch.no_grad()
@@ -121,7 +121,8 @@ def nearest(
 
     'l2' takes the least |P_i - P_j|^2 (the paper), 'ncc' the greatest <P_i, P_j> / |P_j| (the authors' code).
     <P_i, P_j> = sum_d <f_(i+d), f_(j+d)>: one product over the channels of single cells, then nine shifted scores are
-    added, in two steps of three. It goes row by row of queries, in blocks of columns, so that memory stays bounded.
+    added, in two steps of three. It goes in blocks of queries, as many as `block_bytes` holds the scores of, so that
+    memory stays bounded; the next block below takes over the scores of the two rows that both need.
 
     Args:
         features: of the picture as it is now, in a box that holds every query's whole patch.
@@ -143,26 +144,29 @@ def nearest(
 
     cells = features.float().permute(1, 2, 0)  # [box rows, box columns, channels]
     keys = bank.features.flatten(1)
-    width = max(3, block_bytes // (4 * rows * columns) + 2)
     empty = torch.zeros(0, dtype=torch.long, device=features.device)
     asked, found = [empty], [empty]
     centres = torch.arange(rows * columns, device=features.device).view(rows, columns)[1:-1, 1:-1].flatten()
     inside = box.of(queries)[1:-1, 1:-1]  # no query's patch leaves the box
-    for left in range(0, inside.shape[1], width - 2):
-        asking = inside[:, left : left + width - 2]  # the queries of this block of columns
-        ready: dict[int, Tensor] = {}
-        for r in asking.any(1).nonzero().flatten().tolist():
-            for row in (r, r + 1, r + 2):
-                if row not in ready:
-                    scores = cells[row, left : left + width] @ keys
-                    ready[row] = _shifted_sum(scores.view(-1, rows, columns))
-            total = ready[r][:, :-2] + ready[r + 1][:, 1:-1]
-            total.add_(ready[r + 2][:, 2:])
-            at = asking[r].nonzero().flatten()
-            asked.append((box.top + r + 1) * columns + box.left + left + 1 + at)
-            scores = torch.addcmul(offset, total, scale, out=total).flatten(1)[at]
-            best = (scores if cost is None else scores - cost(asked[-1], centres[None])).argmax(1)
-            ready = {row: done for row, done in ready.items() if row > r}
+    fitting = max(1, block_bytes // (4 * rows * columns))  # cells whose scores are held at a time
+    width = max(1, min(fitting, inside.shape[1]))
+    height = max(1, fitting // width)
+    for left in range(0, inside.shape[1], width):
+        scores, end = cells.new_zeros(0), 0  # of rows of cells that were looked at, and the row after the last of them
+        for top in range(0, inside.shape[0], height):
+            y, x = inside[top : top + height, left : left + width].nonzero().unbind(1)
+            if not len(y):
+                continue
+            begin, known = max(top, end), max(0, end - top)
+            end = min(top + height, inside.shape[0]) + 2
+            block = cells[begin:end, left : left + width + 2]
+            new = _shifted_sum((block.flatten(0, 1) @ keys).view(*block.shape[:2], rows, columns))
+            scores = torch.cat([scores[-known:], new]) if known else new
+            total = scores[:-2, :, :-2] + scores[1:-1, :, 1:-1]
+            total = total.add_(scores[2:, :, 2:])[y, x].flatten(1)
+            asked.append((box.top + 1 + top + y) * columns + box.left + 1 + left + x)
+            total = torch.addcmul(offset.flatten(), total, scale.flatten(), out=total)
+            best = (total if cost is None else total - cost(asked[-1], centres[None])).argmax(1)
             found.append(centres[best])
     query, candidate = torch.cat(asked), torch.cat(found)
     order = query.argsort()
@@ -226,7 +230,10 @@ def nearby(
         return tried.gather(1, torch.where(allowed, scores, -torch.inf).argmax(1, keepdim=True))[:, 0]
 
     found = []
-    size = max(1, BLOCK_BYTES // 16 // (9 * 4 * features.shape[0]))
+    held = BLOCK_BYTES // (
+        16 if features.device.type == "cpu" else 1
+    )  # in a processor's cache; a GPU wants much at once
+    size = max(1, held // (9 * 4 * features.shape[0]))
     for start in range(0, len(query), size):
         block = slice(start, start + size)
         best = best_of(block, suggested(query[block], guess))

@@ -11,6 +11,7 @@ from torch import Tensor
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import Mask, Picture, composite, resize, resize_masked
 from inpaint.imaging.smooth import seamless
+from inpaint.precision import exact_convolutions
 from inpaint.refinement.detail import Level, detailed
 from inpaint.refinement.energy import Energies
 from inpaint.refinement.matching import finer
@@ -25,6 +26,7 @@ SMALLEST = 32  # pixels: a picture this small still has 4 x 4 cells at relu4_1
 OnScale = Callable[[int, ScaleReport, Picture], None]
 
 
+@exact_convolutions()
 def refine(
     picture: Picture,
     mask: Mask,

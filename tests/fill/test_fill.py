@@ -94,6 +94,8 @@ def test_boxes_margins_report_and_intermediates(run, photo, tmp_path, net):
     assert content["seed"] == 3
     assert len(content["weights"]["content"]["sha256"]) == len(content["weights"]["vgg"]["sha256"]) == 64
     assert content["peak_memory_bytes"]["main"] > 1e6
+    assert content["device"] == "cpu"
+    assert content["precision"] in ("float32", "bfloat16")
     assert content["versions"]["torch"]
     (entry,) = content["photos"]
     assert entry["size"] == [110, 90]

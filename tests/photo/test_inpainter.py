@@ -162,7 +162,7 @@ def test_another_seed_adds_what_the_surroundings_have():
 
     torch.testing.assert_close(added(flat, 1), torch.zeros_like(flat), atol=1e-5, rtol=0)
     grey = added(waves, 1)
-    torch.testing.assert_close(grey, grey[:1].expand(3, -1, -1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(grey, grey[:1].expand(3, -1, -1), atol=2e-4, rtol=0)
     assert 0.03 < grey.std() < VARIETY * 0.1
     for seed in (1, 2, 3):
         assert (added(under_a_sky, seed).abs().mean((1, 2)) < 1.5 * added(waves, seed).abs().mean((1, 2))).all()
