@@ -70,6 +70,10 @@ restoration: $(VENV)/installed-removal  ## four kinds of damage taken off photog
 load: $(VENV)/installed-test  ## eight people and programs at the page's server at once, for five minutes
 	$(BIN)/python -m experiments.serving.load
 
+.PHONY: pictures
+pictures: $(VENV)/installed-test  ## the README's pictures of the page, by the browser that is installed (a minute)
+	$(BIN)/python -m experiments.serving.pictures
+
 .PHONY: choices
 choices: setup  ## what each choice of the refinement is worth (half an hour and more; goes on after an interruption)
 	$(BIN)/python -m experiments.refinement_choices.choices

@@ -7,7 +7,6 @@ import argparse
 import io
 import itertools
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ import numpy as np
 import psutil
 from PIL import Image
 from skimage import data
+
+from experiments.serving.served import served
 
 SIZE = 160  # pixels a side
 PATIENCE = 300  # seconds that an answer may take
@@ -150,25 +151,20 @@ def main() -> None:
     pairs, tally = problems(), Tally()
     with tempfile.TemporaryDirectory() as folder:
         answers = right_answers(pairs, Path(folder))
-    command = [sys.executable, "-m", "inpaint.web", "--no-browser", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        found = re.search(r"http://\S+", server.stdout.readline())
-        assert found is not None
+    with served() as (address, server):
         began = time.monotonic()
         until = began + 60 * chosen.minutes
         threads = [
-            threading.Thread(target=work, args=(number, found[0], pairs, answers, until, tally))
+            threading.Thread(target=work, args=(number, address, pairs, answers, until, tally))
             for number in range(chosen.clients)
         ]
         for thread in threads:
             thread.start()
-        process, memory = psutil.Process(server.pid), []
+        process, memory = psutil.Process(server), []
         while any(thread.is_alive() for thread in threads):
             memory.append((time.monotonic() - began, process.memory_info().rss))
             time.sleep(1)
         files = process.num_fds()
-        server.terminate()
     seconds = np.array(tally.seconds)
     middle = [rss for at, rss in memory if at > 30 * chosen.minutes]
     print(", ".join(f"{count} {kind}" for kind, count in sorted(tally.counts.items())))

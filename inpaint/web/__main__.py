@@ -85,7 +85,7 @@ def web(
             for name, value in choices.items()
             if value != defaults[name]
         )
-        app = create_app(choices, device.split(","), host, password or None, more)
+        app = create_app(choices, [name.strip() for name in device.split(",")], host, password or None, more)
     except UserError as error:
         print(f"error: {printable(str(error), sys.stderr.encoding)}", file=sys.stderr)
         raise typer.Exit(2) from None

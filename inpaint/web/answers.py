@@ -44,7 +44,7 @@ class Mask(BaseModel):
 class Result(BaseModel):
     """A photo filled."""
 
-    number: int
+    number: int = Field(description="Which no other result of its step ever had.")
     preview: bool
     ready: bool = Field(description="Whether its file is written, which takes seconds for a large PNG.")
     preset: Preset
@@ -59,7 +59,8 @@ class Result(BaseModel):
 class Fill(BaseModel):
     """How far a fill is."""
 
-    step: int
+    step: int = Field(description="The step's number.")
+    first: int = Field(description="The number of its first result.")
     state: State
     place: int = Field(description="How many fills come before it; 0 when it runs.")
     share: float = Field(description="Of its work that is done, in [0, 1].")
@@ -72,20 +73,20 @@ class Fill(BaseModel):
 class Step(BaseModel):
     """A photo that something is removed from."""
 
-    number: int
+    number: int = Field(description="Which no other step of its session ever had.")
     name: str
     width: int
     height: int
     strokes: list[Stroke]
     mask: Mask | None
-    results: list[Result]
+    results: list[Result] = Field(description="Of the last fill that came to a variant, and a later one's preview.")
 
 
 class Session(BaseModel):
     """What one page works on: a photo, then what became of it, and so on."""
 
     id: str
-    steps: list[Step]
+    steps: list[Step] = Field(description="Each one begins with a result of the one before it.")
     fill: Fill | None
 
 
@@ -93,7 +94,7 @@ class Event(BaseModel):
     """What changes while a fill runs."""
 
     fill: Fill | None
-    results: list[Result] = Field(description="Of the fill's step.")
+    results: list[Result] = Field(description="Of the fill's step, as that has them.")
 
 
 class Strokes(BaseModel):

@@ -4,7 +4,6 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from inpaint.photo.photo import Photo
 from inpaint.refinement.pyramid import part_of
 from inpaint.refinement.scale import OnProgress
 from inpaint.web import answers
+from inpaint.web.room import check_memory
 from inpaint.web.shown import extent, show
 from inpaint.web.steps import Result, Step, called
-from inpaint.web.work import Task
+from inpaint.web.work import Cancelled, Task
 
 COSTS = {"instant": 1.0, "default": 3.0, "best": 9.0}  # about in proportion to the seconds
 AS_IT_COMES = Options([], invert=False, dilate=None, feather=None, overwrite=True, intermediates=None)
@@ -38,13 +38,16 @@ class Inpainters:
         choices: the arguments of `Inpainter`, but for its preset, seed and device.
 
     Raises:
-        UserError: as `Inpainter`; a picture is the first stage, which it can be of one photo alone.
+        UserError: as `Inpainter`; a picture is the first stage, which it can be of one photo alone; two names mean the
+            same device.
     """
 
     def __init__(self, choices: Mapping[str, Any], devices: list[str]) -> None:
         self.choices, self.lock = choices, threading.Lock()
         self.made: dict[tuple[str, str], Inpainter] = {}
         self.devices = [str(self.get("instant", device).device) for device in devices]
+        if len({"cuda:0" if device == "cuda" else device for device in self.devices}) < len(devices):
+            raise UserError(f"--device {','.join(devices)} names a device twice: name each one once.")
 
     def get(self, preset: str, device: str) -> Inpainter:
         """The one of a preset, for a device."""
@@ -75,34 +78,25 @@ class Filling:
 
     def __init__(self, step: Step, wish: answers.Wish, inpainters: Inpainters, more: str) -> None:
         self.step, self.wish, self.inpainters, self.more = step, wish, inpainters, more
-        for old in (
-            *step.folder.glob("fill_*"),
-            *step.folder.glob("mask_*"),
-        ):  # results that nobody can ask for any more
-            with suppress(OSError):
-                old.unlink()
-        step.fills += 1
-        self.number = step.fills
-        self.results: list[Result] = []  # a list of its own: one that was cancelled may still be at its last step
-        step.results = self.results
+        with step.lock:
+            step.remove_files(step.shown)  # of fills that came to nothing
+            step.fills += 1
+            self.number, self.first = step.fills, step.made
+        self.results: list[Result] = []  # its variants, which become the step's when there is a first one
         self.mask = step.folder / f"mask_{self.number}.png"  # what is marked now, whatever is painted meanwhile
         shutil.copyfile(step.mask_file, self.mask)
-
-    @property
-    def done(self) -> int:
-        """How many variants are there."""
-        return sum(not result.answer.preview for result in self.results)
 
     def __call__(self, device: str, task: Task) -> None:
         """Fills, on a device.
 
         Raises:
-            UserError, Cancelled: see `fill_one` and `Task.progress`.
+            UserError, Cancelled: see `check_memory`, `fill_one` and `Task.progress`.
         """
-        step, wish, self.task = self.step, self.wish, task
+        step, wish, self.task, self.device = self.step, self.wish, task, device
         costs = [COSTS["instant"] * (wish.preset != "instant"), *[COSTS[wish.preset]] * wish.variants]
         part = [part_of(task.progress, sum(costs[:n]) / sum(costs), cost / sum(costs)) for n, cost in enumerate(costs)]
         with called(step.photo, step.name), called(self.mask, step.mask_name):
+            check_memory(step.photo, step.max_pixels)  # others may have begun since it was uploaded
             if wish.preset != "instant":
                 task.enter("preview")
                 self.preview(self.inpainters.get("instant", device), part[0])
@@ -134,7 +128,7 @@ class Filling:
             with called(target, self.step.target):
                 entry = fill_one(inpainter, job, AS_IT_COMES, progress, on_filled)
         except BaseException:
-            self.results[:] = [result for result in self.results if result not in shown]
+            self.results[:] = [result for result in self.results if result not in shown]  # the step's too, if they are
             raise
         (result,) = shown
         named = entry | {"photo": self.step.name, "output": self.step.target}
@@ -147,32 +141,45 @@ class Filling:
         )
 
     def publish(self, preset: answers.Preset, seed: int, preview: bool, began: float, filled: FilledPhoto) -> Result:
-        """Makes a result of the step, which takes the preview's place."""
-        self.task.progress(self.task.share)  # ends here if it was cancelled
+        """Makes a result of the step. The first variant takes the place of the preview, and of what was before.
+
+        Raises:
+            Cancelled: it was cancelled, or another fill of the step has begun.
+        """
         assert filled.mask is not None
         step = self.step
         box = extent(filled.mask.weights > 0).grown(BESIDE, filled.photo.size)
         path = step.folder / f"fill_{self.number}_{'preview' if preview else seed}"
-        answer = answers.Result(
-            number=step.made,
-            preview=preview,
-            ready=False,
-            preset=preset,
-            seed=seed,
-            name=step.target,
-            box=box,
-            seconds=time.perf_counter() - began,
-            lines=[],
-            command=step.command(preset, seed, self.more),
-        )
-        result = Result(
-            answer,
-            show(filled.photo, path.with_suffix(".shown"), box),
-            file=path.with_suffix(Path(step.target).suffix),
-            mask=self.mask,
-            report=path.with_suffix(".json"),
-            task=self.task,
-        )
-        step.made += 1
-        self.results[:] = [*(other for other in self.results if not other.answer.preview), result]
+        picture = show(filled.photo, path.with_suffix(".shown"), box)
+        with step.lock:
+            self.task.progress(self.task.share)  # ends here if it was cancelled
+            if step.fills != self.number:
+                raise Cancelled
+            answer = answers.Result(
+                number=step.made,
+                preview=preview,
+                ready=False,
+                preset=preset,
+                seed=seed,
+                name=step.target,
+                box=box,
+                seconds=time.perf_counter() - began,
+                lines=[],
+                command=step.command(preset, seed, self.device, self.more),
+            )
+            result = Result(
+                answer,
+                picture,
+                file=path.with_suffix(Path(step.target).suffix),
+                mask=self.mask,
+                report=path.with_suffix(".json"),
+                task=self.task,
+            )
+            step.made += 1
+            if preview:
+                step.preview = result
+            else:
+                self.results.append(result)
+                step.results, step.preview, step.shown = self.results, None, self.number
+                step.remove_files(self.number)
         return result

@@ -7,13 +7,17 @@ import logging
 import re
 import secrets
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inpaint.web.room import Busy, check_disk
 
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
@@ -29,6 +33,7 @@ HEADERS = {
 }
 TAKES_FILES = re.compile("^/api/(fill|sessions|sessions/[^/]+/steps/[^/]+/masks)$")
 FOR_JSON = 2**23  # bytes
+RETRY_AFTER = 30  # seconds
 BESIDE_FILES = 2**16  # bytes of a form, beside its files
 
 
@@ -72,6 +77,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str, password: str | None) -> None:
         self.app, self.password = app, password
+        self.one_at_a_time = asyncio.Lock()
         self.alone = is_loopback(host)
         name = socket.gethostname().lower()
         self.names = {"localhost"} if self.alone else {"localhost", host.lower(), name, f"{name}.local"}
@@ -106,7 +112,8 @@ class Guard:
         answer = self.refusal(scope, headers)
         if answer is not None:
             if answer.status_code == 401 and "authorization" in headers:
-                await asyncio.sleep(1)  # so that guessing takes long
+                async with self.one_at_a_time:  # so that guessing takes long, also by many at once
+                    await asyncio.sleep(1)
             await answer(scope, receive, send_with_headers)
             return
         try:
@@ -156,15 +163,18 @@ class TooLarge(Exception):
 class Bounded:
     """Refuses bodies that are larger than allowed: by the length they declare, or as they come.
 
+    Forms, which are stored while they come, are refused as well where the disk might not take them.
+
     Args:
         most: bytes of a form, its files among them. Other bodies may have `FOR_JSON` bytes.
+        folder: on the disk that takes them.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app, self.most = app, most
+    def __init__(self, app: ASGIApp, most: int, folder: Path) -> None:
+        self.app, self.most, self.folder = app, most, folder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on, or answers that it is too large."""
+        """Passes a request on, or answers that it is too large, or that the disk is full."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -172,11 +182,18 @@ class Bounded:
         form = headers.get("content-type", "").startswith("multipart/form-data") and TAKES_FILES.search(scope["path"])
         most = self.most if form else FOR_JSON
         what = "The files are too large: together they" if form else "The request is too large: it"
-        answer = refused(413, f"{what} may have {most / 2**20:.0f} MiB.")
-        declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > most:
+        answer = refused(413, f"{what} may have {most / 2**20:.1f} MiB.")
+        declared = headers.get("content-length", "")
+        length = int(declared) if declared.isdecimal() else most if "transfer-encoding" in headers else 0
+        if length > most:
             await answer(scope, receive, send)
             return
+        if form:
+            try:
+                check_disk(self.folder, length)
+            except Busy as error:
+                await busy(error)(scope, receive, send)
+                return
         came, over = 0, False
 
         async def counted() -> Message:
@@ -198,6 +215,11 @@ class Bounded:
             await answer(scope, receive, send)
 
 
-def refused(status: int, sentence: str) -> JSONResponse:
+def refused(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An answer that says why not."""
-    return JSONResponse({"detail": sentence}, status)
+    return JSONResponse({"detail": sentence}, status, headers)
+
+
+def busy(error: Busy) -> JSONResponse:
+    """An answer that there is no room now, and when to ask again."""
+    return refused(503, str(error), {"retry-after": str(RETRY_AFTER)})

@@ -1,35 +1,32 @@
 """One photo of a session, in a folder of its own: what is painted over it, and what it is filled with."""
 
-import math
+import asyncio
 import shlex
 import shutil
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from inpaint.errors import UserError
 from inpaint.files import fitting
 from inpaint.fill.report import enlarged
-from inpaint.imaging.reading import SUFFIXES, opened
-from inpaint.photo.canvas import Margins
+from inpaint.imaging.reading import SUFFIXES
 from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo, target_for
 from inpaint.photo.masks import as_mask, checked_mask
 from inpaint.web import answers
+from inpaint.web.room import check_memory
 from inpaint.web.shown import Shown, extent, show, write_overlay
-from inpaint.web.strokes import MOST_POINTS, File, Stroke, Whole, painted
+from inpaint.web.strokes import MOST_POINTS, MOST_WORK, File, Stroke, Whole, paint, work
 from inpaint.web.work import Task
 
 MOST_MASKS = 20  # files a step
-BYTES_A_VALUE, BYTES_A_PIXEL = 5, 24  # of memory that a fill takes: for each channel's bytes, and beside them
-FOR_WINDOWS = 2**30  # bytes: for windows of up to --max-side pixels
+GONE = "This is not there any more: something else took its place."
 READING = threading.Lock()  # held while a whole photo is worked on beside the fills: one at a time, so memory suffices
 
 
@@ -48,10 +45,10 @@ class Result:
     report: Path
     task: Task
 
-    def wait(self) -> None:
-        """Waits until its file is written; raises `Missing` if it never will be."""
+    async def wait(self) -> None:
+        """Waits until its file is written, and holds no thread; raises `Missing` if it never will be."""
         while not self.answer.ready and not self.answer.preview and not self.task.ended.done():
-            time.sleep(0.05)
+            await asyncio.sleep(0.05)
         if not self.answer.ready:
             raise Missing("This was never written: it is a preview, or its fill was cancelled.")
 
@@ -63,7 +60,8 @@ class Step:
         folder: for its files alone; it is made.
         photo: a file, which is moved there.
         name: what a person calls it: no path, but with an extension.
-        number: how many steps came before.
+        number: which no other step of its session ever had.
+        position: how many steps lead to it.
         original: what the session's first photo was called.
         max_pixels: a photo that declares more is refused.
 
@@ -71,7 +69,9 @@ class Step:
         UserError: the photo cannot be read, or does not fit into memory.
     """
 
-    def __init__(self, folder: Path, photo: Path, name: str, number: int, original: str, max_pixels: int) -> None:
+    def __init__(
+        self, folder: Path, photo: Path, name: str, number: int, position: int, original: str, max_pixels: int
+    ) -> None:
         self.folder, self.name, self.number, self.original = folder, name, number, original
         self.max_pixels = max_pixels
         folder.mkdir(mode=0o700)
@@ -79,16 +79,20 @@ class Step:
         self.photo = folder / f"photo{suffix if suffix in SUFFIXES else ''}"
         shutil.move(photo, self.photo)
         first = Path(target_for(Path(original)).name)
-        self.target = first.name if number == 0 else fitting(first.stem, f"_{number + 1}{first.suffix}")
+        self.target = first.name if position == 0 else fitting(first.stem, f"_{position + 1}{first.suffix}")
         self.mask_name = fitting(Path(name).stem, "_mask.png")
         with called(self.photo, name), READING:
             check_memory(self.photo, max_pixels)
             read = read_photo(self.photo, max_pixels)
             self.size, self.picture = read.size, show(read, folder / "picture")
         self.strokes: list[Stroke] = []
-        self.masks: dict[str, np.ndarray] = {}  # what mask files mark, eight pixels a byte
+        self.painted = np.packbits(np.zeros(self.size, dtype=bool))  # what they mark, eight pixels a byte
+        self.masks: dict[str, np.ndarray] = {}  # what mask files mark, likewise
         self.mask: answers.Mask | None = None
-        self.results: list[Result] = []
+        self.lock = threading.Lock()  # held while the following change
+        self.results: list[Result] = []  # variants, of one fill
+        self.preview: Result | None = None
+        self.shown = 0  # the number of the fill that the results are of
         self.versions = self.fills = self.made = 0  # how many masks, fills and results there have been
 
     @property
@@ -119,22 +123,22 @@ class Step:
         """Marks what the strokes mark, instead of what was marked before; None if that is nothing.
 
         Raises:
-            UserError: there are too many points.
+            UserError: there are too many points, or the strokes would take too long.
             Missing: there is no such mask file.
         """
         if sum(len(stroke.points) for stroke in strokes if not isinstance(stroke, File | Whole)) > MOST_POINTS:
             raise UserError(f"The strokes have more than {MOST_POINTS} points: save the mask, load it, and go on.")
-        height, width = self.size
+        if sum(work(stroke, self.size) for stroke in strokes) > MOST_WORK:
+            raise UserError("The strokes are too many and too large to be painted: save the mask, load it, and go on.")
         names = {stroke.file for stroke in strokes if isinstance(stroke, File)}
         if missing := names - self.masks.keys():
             raise Missing(f"There is no mask file {min(missing)!r} here.")
         with READING:
-            files = {
-                name: np.unpackbits(self.masks[name], count=height * width).view(bool).reshape(self.size)
-                for name in names
-            }
-            marked = painted(strokes, self.size, files)
-            self.strokes = strokes
+            before = len(self.strokes) if strokes[: len(self.strokes)] == self.strokes else 0  # are painted already
+            marked = self.unpacked(self.painted) if before else np.zeros(self.size, dtype=bool)
+            new = strokes[before:]
+            paint(marked, new, {one.file: self.unpacked(self.masks[one.file]) for one in new if isinstance(one, File)})
+            self.strokes, self.painted = strokes, np.packbits(marked)
             if not marked.any():
                 self.mask = None
                 return None
@@ -155,20 +159,40 @@ class Step:
         )
         return self.mask
 
+    def unpacked(self, bits: np.ndarray) -> np.ndarray:
+        """What is marked, a pixel a byte."""
+        height, width = self.size
+        return np.unpackbits(bits, count=height * width).view(bool).reshape(self.size)
+
+    def all_results(self) -> list[Result]:
+        """The variants, then the preview while its fill runs."""
+        preview = self.preview
+        return [*self.results, *([preview] if preview is not None and not preview.task.over else [])]
+
+    def remove_files(self, *but: int) -> None:
+        """Removes the files of all fills but these numbers."""
+        for file in (*self.folder.glob("fill_*"), *self.folder.glob("mask_*")):
+            if int(file.stem.split("_")[1]) not in but:
+                with suppress(OSError):
+                    file.unlink()
+
     def result(self, number: int) -> Result:
         """A result by its number; raises `Missing`."""
-        for result in self.results:
+        for result in self.all_results():
             if result.answer.number == number:
                 return result
         raise Missing(f"There is no result {number} of this photo (any more).")
 
-    def command(self, preset: str, seed: int, more: str) -> str:
+    def command(self, preset: str, seed: int, device: str, more: str) -> str:
         """The command that writes the same file."""
-        photo, mask = (f"./{name}" if name.startswith("-") else name for name in (self.name, self.mask_name))
+        photo, mask, target = (
+            f"./{name}" if name.startswith("-") else name for name in (self.name, self.mask_name, self.target)
+        )
         words = ["python", "-m", "inpaint.fill", photo, "--mask", mask]
         words += ["--preset", preset] if preset != "default" else []
         words += ["--seed", str(seed)] if seed else []
-        words += ["-o", self.target] if self.target != target_for(Path(self.name)).name else []
+        words += ["--device", device] if device != "auto" else []
+        words += ["-o", target] if self.target != target_for(Path(self.name)).name else []
         return shlex.join(words) + more
 
     def answer(self) -> answers.Step:
@@ -181,7 +205,7 @@ class Step:
             height=height,
             strokes=self.strokes,
             mask=self.mask,
-            results=[result.answer for result in self.results],
+            results=[result.answer for result in self.all_results()],
         )
 
 
@@ -192,23 +216,3 @@ def called(path: Path, name: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(str(error).replace(str(path), name)) from None
-
-
-def check_memory(path: Path, max_pixels: int, margins: Margins | None = None) -> None:
-    """Raises a UserError if a photo, on its larger canvas if there are margins, would not fit into memory.
-
-    That goes by its header: no pixel is read.
-    """
-    with opened(path, max_pixels) as image:
-        size = (image.height, image.width)
-        pixels = math.prod(size if margins is None else margins.canvas(size, max_pixels))
-        values = (4 if image.mode == "P" else len(image.getbands())) * (
-            2 if image.format in ("PNG", "TIFF", "PPM") else 1
-        )  # they may have 16 bits
-        needed = pixels * (BYTES_A_PIXEL + BYTES_A_VALUE * values) + FOR_WINDOWS
-        free = psutil.virtual_memory().available
-        if needed > free:
-            raise UserError(
-                f"{path} has {image.width} x {image.height} pixels, for which about {needed / 2**30:.1f} GiB of memory "
-                f"are needed, and {free / 2**30:.1f} are free: make it smaller."
-            )

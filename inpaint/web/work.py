@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Literal
 
 from inpaint.errors import UserError
+from inpaint.web.room import Busy
 
 MOST_WAITING = 100
 State = Literal["waiting", "preview", "filling", "done", "cancelled", "failed"]
@@ -103,10 +104,10 @@ class Queue:
         self.closed = False
 
     def check_room(self) -> None:
-        """Raises a UserError if too many tasks wait already."""
+        """Raises `Busy` if too many tasks wait already."""
         with self.lock:
             if sum(not task.over for task in self.tasks) >= MOST_WAITING:
-                raise UserError(f"{MOST_WAITING} fills wait already: try again in a while.")
+                raise Busy(f"{MOST_WAITING} fills wait already: try again in a while.")
 
     def add(self, task: Task) -> None:
         """Appends a task; once the queue is closed, it is cancelled instead."""

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import shlex
 import shutil
 import socket
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import BrowserContext, Download, JSHandle, Locator, Page
+from playwright.sync_api import BrowserContext, Download, JSHandle, Locator, Page, Route
 from typer.testing import CliRunner
 
 from tests.web.helpers import PATIENCE, fill_command
@@ -66,6 +67,41 @@ class Tab:
     def wait(self, state: str) -> None:
         """Waits until the page is at "start", "painting", "working" or "done"."""
         self[f'html[data-state="{state}"]'].wait_for(state="attached")
+
+    @property
+    def session(self) -> str:
+        """The session's name."""
+        return json.loads(self.page.evaluate("sessionStorage.getItem('inpaint')"))["id"]
+
+    def beside(self) -> "Tab":
+        """Another tab of the same browser."""
+        return Tab(self.page.context, self.url)
+
+    def duplicate(self) -> "Tab":
+        """The same in another tab, as browsers duplicate them: with the same session."""
+        kept = self.page.evaluate("sessionStorage.getItem('inpaint')")
+        other = self.beside()
+        other.page.evaluate("(kept) => sessionStorage.setItem('inpaint', kept)", kept)
+        other.page.reload()
+        return other
+
+    def hide(self, hidden: bool = True) -> None:
+        """Makes it a tab that is not in front, as which a browser without windows treats none."""
+        script = """(hidden) => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+        self.page.evaluate(script, hidden)
+
+    @contextmanager
+    def held(self, path: str) -> Iterator[list[Route]]:
+        """Holds requests for a path up, within it; yields those that have come."""
+        routes: list[Route] = []
+        self.page.route(path, lambda route: routes.append(route))
+        yield routes
+        for route in routes:
+            route.continue_()
+        self.page.unroute(path)
 
     # ---- photos
 

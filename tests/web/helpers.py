@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import tempfile
 import threading
@@ -85,7 +86,8 @@ class Running:
     @property
     def files(self) -> list[Path]:
         """All that it keeps, folders and files."""
-        return sorted(self.temporary.rglob("*"))
+        there = os.walk(self.temporary)  # which does not mind what goes meanwhile
+        return sorted(Path(folder, name) for folder, folders, files in there for name in (*folders, *files))
 
 
 @contextmanager
@@ -198,6 +200,7 @@ def events(client: httpx.Client, session: str) -> Iterator[dict[str, Any]]:
     """What the server tells of a session, as it happens; it ends when the session does."""
     with client.stream("GET", f"{session}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"  # by proxies
         for line in answer.iter_lines():
             if line == "event: gone":
                 return

@@ -149,7 +149,9 @@ def test_missing_packages_are_named(monkeypatch, package):
     ("options", "sentence"),
     [
         (["--device", "abacus"], "abacus"),
-        (["--device", "cpu,"], "device"),
+        (["--device", "cpu,"], "There is no device ''"),
+        (["--device", ""], "There is no device ''"),
+        (["--device", "cpu, cpu"], "--device cpu,cpu names a device twice: name each one once."),
         (["--content", "nothing.ckpt"], "nothing.ckpt"),
         (["--max-side", "5"], "--max-side"),
         (["--max-pixels", "0"], "--max-pixels"),

@@ -160,6 +160,50 @@ def test_passwords(monkeypatch, password):
     assert ask(app, {"host": "evil.example"} | basic(password)).status_code == 403
 
 
+def test_guessing_by_many_at_once_is_no_quicker(monkeypatch):
+    """Wrong passwords wait one after the other; the right one waits for nobody."""
+    waits, most = [0], [0]
+    app = guarded(password="right")
+
+    async def sleep(_):
+        waits[0] += 1
+        most[0] = max(most[0], waits[0])
+        await go_on.wait()
+        waits[0] -= 1
+
+    async def many():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:80") as client:
+            guesses = [asyncio.create_task(client.get("/", headers=basic(str(n)))) for n in range(5)]
+            while not waits[0]:
+                await pause(0)
+            assert (await client.get("/", headers=basic("right"))).status_code == 200
+            assert not any(guess.done() for guess in guesses)
+            go_on.set()
+            assert {answer.status_code for answer in await asyncio.gather(*guesses)} == {401}
+
+    go_on, pause = asyncio.Event(), asyncio.sleep
+    monkeypatch.setattr("inpaint.web.guard.asyncio.sleep", sleep)
+    asyncio.run(many())
+    assert most == [1]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host", "status"),
+    [
+        ("nginx: proxy_pass http://127.0.0.1:8472", "127.0.0.1:8472", 200),
+        ("nginx: proxy_set_header Host $host", "photos.example.org", 403),
+        ("Caddy: header_up Host {upstream_hostport}", "127.0.0.1:8472", 200),
+        ("Caddy", "photos.example.org", 403),
+    ],
+)
+def test_a_proxy_has_to_call_the_server_by_its_own_name(proxy, host, status):
+    """As the README says. A page's own requests say so, whatever it is called outside."""
+    headers = {"host": host, "origin": "https://photos.example.org", "sec-fetch-site": "same-origin"}
+    assert ask(guarded(), headers, "/api/fill", "POST").status_code == status
+    foreign = headers | {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    assert ask(guarded(), foreign, "/api/fill", "POST").status_code == 403
+
+
 def test_a_server_with_a_password_serves_who_knows_it(tmp_path, net):
     with running(tmp_path, content=str(net), password="Füße", host="0.0.0.0") as server, server.client as client:
         assert client.get("/").status_code == 401
@@ -247,9 +291,12 @@ def echo():
 
 
 @pytest.fixture(scope="module")
-def bounded():
+def bounded(tmp_path_factory):
     """An application that takes forms of 1000 bytes, and its address."""
-    with serving(Bounded(echo(), 1000)) as url, httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+    with (
+        serving(Bounded(echo(), 1000, tmp_path_factory.mktemp("forms"))) as url,
+        httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+    ):
         yield client
 
 
@@ -284,6 +331,55 @@ def test_a_length_that_is_declared_is_believed_before_anything_came(bounded):
         lines = ["POST /api/fill HTTP/1.1", *map(": ".join, declared.items())]
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
+
+
+class FullDisk:
+    free = 2**28 + 1000
+
+
+def test_forms_that_the_disk_cannot_take_are_refused_before_they_are_read(bounded, monkeypatch):
+    """Where no length is declared, the most is reckoned with."""
+    monkeypatch.setattr("inpaint.web.room.psutil.disk_usage", lambda _: FullDisk)
+    assert bounded.post("/api/fill", content=b"x" * 1000, headers=FORM).status_code == 200
+    FullDisk.free -= 1
+    assert bounded.post("/api/fill", content=b"x" * 999, headers=FORM).status_code == 200
+    assert bounded.post("/api/fill", content=b"x" * 1000, headers=JSON).status_code == 200  # which is not stored
+    for content in (b"x" * 1000, parts(10)):
+        answer = bounded.post("/api/fill", content=content, headers=FORM)
+        assert answer.status_code == 503
+        assert answer.json() == {"detail": "The server's disk is full: try again in a while."}
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_file_that_is_too_large_is_refused_where_two_might_be_taken(server, client):
+    """What the server says that it takes is of one file."""
+    most = client.get("/api/about").json()["max_bytes"]
+    session = begin(client)
+    for answer in (
+        client.post("/api/sessions", files={"photo": ("a.png", bytes(most + 1))}),
+        client.post("/api/fill", files={"photo": ("a.png", bytes(most + 1))}, data={"box": "1,1,9,9"}),
+        client.post("/api/fill", files={"photo": ("b.png", png()), "mask": ("a.png", bytes(most + 1))}),
+        client.post(f"{session}/steps/0/masks", files={"mask": ("a.png", bytes(most + 1))}),
+    ):
+        assert answer.status_code == 413
+        assert answer.json() == {"detail": "a.png is too large: a file may have 0.4 MiB."}
+    assert client.post("/api/sessions", files={"photo": ("a.png", bytes(most))}).status_code == 422  # no picture
+    client.delete(session)
+
+
+@pytest.mark.parametrize(
+    ("files", "data"),
+    [
+        ({"photo": ("a.png", b""), "mask": ("b.png", b""), "more": ("c.png", b"")}, {}),
+        ({"photo": ("a.png", b"")}, {str(number): "x" for number in range(33)}),
+        ({"photo": ("a.png", b"")}, {"box": "x" * (2**16 + 1)}),
+    ],
+)
+def test_forms_hold_no_more_than_is_asked_for(client, files, data):
+    """What is no file is kept in memory."""
+    answer = client.post("/api/fill", files=files, data=data)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].endswith(".")
 
 
 def test_the_server_refuses_files_that_are_too_large(server, client):
@@ -325,6 +421,10 @@ NAMES = {
     "Möwe 🐦.png": "Möwe 🐦.png",
     "~.png": "~.png",
     ".png": ".png",
+    "list.txt": "list",
+    "a.b.CSV": "a.b",
+    "a.png.txt.csv": "a.png",
+    ".txt": ".txt",
 }
 
 

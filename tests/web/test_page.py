@@ -13,6 +13,9 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 from scipy import ndimage
 
+from inpaint.errors import UserError
+from inpaint.fill.jobs import Job
+from inpaint.fill.run import fill_one
 from inpaint.photo.files import write_photo
 from inpaint.photo.photo import Photo
 from inpaint.web.work import Task
@@ -318,12 +321,13 @@ def test_one_of_three_variants_is_chosen_and_kept(tab, tmp_path):
     assert second == tab.by_command(tmp_path / "command", "photo.png", photo)
 
 
-def test_more_is_removed_and_one_can_step_back_and_begin_anew_without_a_reload(tab):
+def test_more_is_removed_and_one_can_step_back_and_begin_anew_without_a_reload(tab, tmp_path):
     opened(tab)
     tab.page.evaluate("window.same = true")
     painted = tab.mask
     expect(tab["#steps"]).to_be_hidden()
     tab.remove()
+    first = tab.download("#keep")[1]
     tab["#more"].click()
     tab.wait("painting")
     expect(tab["#photo-name"]).to_contain_text("photo_filled.png")
@@ -332,7 +336,7 @@ def test_more_is_removed_and_one_can_step_back_and_begin_anew_without_a_reload(t
     tab.looks(*SPOT, GREEN, within=60)
     tab.stroke((60, 60), tool="brush", size=20)
     tab.remove()
-    expect(tab["#command"]).to_contain_text("photo_filled.png")
+    assert tab.download("#keep") == tab.by_command(tmp_path / "command", "photo_filled.png", first)
 
     tab["#steps button"].nth(0).click()
     expect(tab["#photo-name"]).to_contain_text("photo.png")
@@ -348,6 +352,7 @@ def test_more_is_removed_and_one_can_step_back_and_begin_anew_without_a_reload(t
     tab.looks(*SPOT, GREEN, within=60)
 
     tab["#new-photo"].click()
+    tab["#ask-yes"].click()
     tab.wait("start")
     expect(tab["#start"]).to_be_visible()
     expect(tab["#editor"]).to_be_hidden()
@@ -453,8 +458,12 @@ def test_fingers_on_a_phone(visit):
 
     tab.remove()
     wrong += tab.page.evaluate(SMALL_OR_HIDDEN)
-    tab["#help-open"].tap()
+    tab["#change"].tap()
     wrong += tab.page.evaluate(SMALL_OR_HIDDEN)
+    for dialog in ("#new-photo", "#help-open"):
+        tab[dialog].tap()
+        wrong += tab.page.evaluate(SMALL_OR_HIDDEN)
+        tab.page.keyboard.press("Escape")
     assert not wrong
 
 
@@ -509,6 +518,13 @@ def test_all_the_way_by_the_keyboard(tab):
     tab.wait("painting")
     assert tab.focused != "BODY"
     tab.tab_to("new-photo", "Shift+Tab")
+    press("Enter")
+    expect(tab["#ask"]).to_be_visible()
+    press("Enter")  # on what loses nothing
+    expect(tab["#ask"]).to_be_hidden()
+    assert tab.focused == "new-photo"
+    press("Enter")
+    tab.tab_to("ask-yes", "Shift+Tab")
     press("Enter")
     tab.wait("start")
     assert tab.focused != "BODY"
@@ -579,16 +595,11 @@ def test_a_reload_goes_on_and_a_page_that_is_closed_cancels(visit, server, gate,
 
     gate.clear()
     tab.remove(state="working")
-    session = json.loads(tab.page.evaluate("sessionStorage.getItem('inpaint')"))["id"]
-    with server.client as client:
-
-        def state() -> str:
-            return client.get(f"/api/sessions/{session}").json()["fill"]["state"]
-
-        until(lambda: state() == "filling")
-        monkeypatch.setattr("inpaint.web.sessions.PATIENCE", 1.0)
-        tab.page.close()
-        until(lambda: state() == "cancelled")
+    fill = server.sessions.all[tab.session].state  # what is asked for would be a sign of life
+    until(lambda: fill().state == "filling")
+    monkeypatch.setattr("inpaint.web.sessions.PATIENCE", 1.0)
+    tab.page.close()
+    until(lambda: fill().state == "cancelled")
 
 
 def test_bad_files_get_the_servers_sentence_and_the_page_works_on(visit):
@@ -596,7 +607,7 @@ def test_bad_files_get_the_servers_sentence_and_the_page_works_on(visit):
     tab = visit()
     frames = [Image.fromarray(scene()), Image.fromarray(scene()[::-1])]
     bad = {
-        "notes.txt": b"Buy milk.",
+        "notes.doc": b"Buy milk.",
         "half.jpg": camera_jpeg()[:4000],
         "moving.gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100),
     }
@@ -617,10 +628,14 @@ def test_bad_files_get_the_servers_sentence_and_the_page_works_on(visit):
     opened(tab)
     expect(tab["#start-alert"]).to_be_hidden()
     mask = tab.mask
-    refused("#notice", "notes.txt", bad["notes.txt"], state="painting")
+    tab.choose("notes.doc", bad["notes.doc"])
+    with tab.page.expect_response(lambda response: response.request.method == "POST") as answer:
+        tab["#ask-yes"].click()
+    expect(tab["#notice"]).to_have_text(answer.value.json()["detail"])
+    expect(tab["#notice"]).to_have_role("alert")
     colours = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     masks = {
-        "notes.txt": bad["notes.txt"],
+        "notes.doc": bad["notes.doc"],
         "small.png": encoded(Image.new("L", (30, 20), 255)),
         "colours.png": encoded(Image.fromarray(colours)),
     }
@@ -651,14 +666,271 @@ def test_a_server_that_goes_away_and_comes_back(visit, server):
     door.close()
 
 
+def forget(tab: Tab, server: Running) -> None:
+    """Forgets the session of a page, which then tells so."""
+    with server.client as client:
+        client.delete(f"/api/sessions/{tab.session}")
+    told_gone(tab)
+
+
 def test_a_session_that_is_gone_is_told(tab, server):
     opened(tab)
-    session = json.loads(tab.page.evaluate("sessionStorage.getItem('inpaint')"))["id"]
-    with server.client as client:
-        client.delete(f"/api/sessions/{session}")
+    forget(tab, server)
+    opened(tab)
+
+
+def told_gone(tab: Tab) -> None:
+    """Waits until a page tells that its session is gone."""
     tab.wait("start")
     expect(tab["#start-alert"]).to_have_text("The photo that was open here is no longer kept. Please open it again.")
+
+
+def test_eight_tabs_of_one_browser_though_it_makes_six_connections(visit, server):
+    visit.allowed = "404"  # browsers log refusals
+    tabs: list[Tab] = []
+    for _ in range(8):
+        if tabs:
+            tabs[-1].hide()
+        tabs.append(tabs[-1].beside() if tabs else visit())
+        tabs[-1]["#example"].click()
+        tabs[-1].wait("painting")
+    tabs[-1].stroke((200, 250), tool="brush", size=40)
+    tabs[-1].remove()
+    assert tabs[-1].download("#keep")[0] == "rocket_filled.jpg"
+    assert len({tab.session for tab in tabs}) == 8
+
+    with server.client as client:
+        client.delete(f"/api/sessions/{tabs[0].session}")
+    tabs[-1].hide()
+    tabs[0].hide(False)
+    told_gone(tabs[0])
+
+
+def test_a_tab_that_nobody_sees_listens_as_long_as_a_fill_runs_and_then_asks_each_minute(visit, server, gate):
+    visit.allowed = "404"
+    tab = visit()
+    tab.page.clock.install()
+    tab.page.reload()
     opened(tab)
+    tab.remove("default", state="working")
+    tab.hide()
+    expect(tab["#badge"]).to_have_text("Preview")
+    gate.set()
+    tab.wait("done")
+    session = server.sessions.all[tab.session]
+    until(lambda: session.listeners == 0)
+    with server.client as client:
+        client.delete(f"/api/sessions/{tab.session}")
+    tab.page.wait_for_timeout(500)  # nobody tells it
+    expect(tab["#editor"]).to_be_visible()
+    tab.page.clock.fast_forward(60_000)
+    told_gone(tab)
+
+
+def test_nothing_is_lost_before_one_has_agreed(visit):
+    visit.allowed = "422"
+    tab = opened(visit(), marked=False)
+    tab.paste("second.png", png())  # there was nothing to lose
+    expect(tab["#photo-name"]).to_contain_text("second.png")
+    tab.stroke(SPOT, tool="brush", size=56)
+    tab.remove()
+    tab["#change"].click()
+    mask, session, asked = tab.mask, tab.session, len(visit.seen.requests)
+    tab["#canvas"].focus()
+
+    def stays() -> None:
+        expect(tab["#ask"]).to_be_hidden()
+        assert (tab.focused, tab.session) == ("canvas", session)
+        assert len(visit.seen.requests) == asked
+        expect(tab["#photo-name"]).to_contain_text("second.png")
+
+    for bring in (tab.paste, tab.drop):
+        bring("third.png", png())
+        dialog = tab.page.get_by_role("alertdialog", name="Open the new photo?")
+        expect(dialog).to_have_accessible_description(
+            "This page will forget what is marked and the result of second.png. Files that were kept stay."
+        )
+        expect(dialog.get_by_role("button")).to_have_text(["Open the new photo", "Stay here"])
+        bring("fourth.png", png())  # once more by accident
+        if bring == tab.paste:
+            tab.page.keyboard.press("Escape")
+        else:
+            tab.page.keyboard.press("Enter")
+        stays()
+    assert np.array_equal(tab.mask, mask)
+
+    tab.paste("notes.doc", b"Buy milk.")
+    tab["#ask-yes"].click()
+    expect(tab["#notice"]).to_contain_text("notes.doc")
+    assert tab.session == session
+    assert np.array_equal(tab.mask, mask)
+    tab["#back"].click()
+    tab["#more"].click()
+    tab.wait("painting")
+    tab["#new-photo"].click()
+    dialog = tab.page.get_by_role("alertdialog", name="Leave this photo?")
+    expect(dialog).to_have_accessible_description(
+        "This page will forget what is marked, the result and all 2 steps of second.png. Files that were kept stay."
+    )
+    dialog.get_by_role("button", name="Stay here").click()
+    tab.paste("third.png", png())
+    tab["#ask-yes"].click()
+    expect(tab["#photo-name"]).to_contain_text("third.png")
+    expect(tab["#steps"]).to_be_hidden()
+    assert tab.session != session
+
+
+def test_what_was_made_before_stays_until_there_is_something_new(tab, gate, monkeypatch):
+    opened(tab)
+    tab.remove("default", state="working")
+    expect(tab["#badge"]).to_have_text("Preview")
+    tab["#cancel"].click()
+    tab.wait("painting")
+    expect(tab["#back"]).to_be_hidden()
+
+    gate.set()
+    tab.remove("default")
+    kept = tab.download("#keep")
+    gate.clear()
+    tab["#change"].click()
+    tab.stroke((60, 60), size=20)
+    tab.remove(state="working")
+    tab.looks(*SPOT, RED)  # what was made before is not what is under way
+    tab["#cancel"].click()
+    tab.wait("painting")
+    tab["#back"].click()
+    tab.wait("done")
+    assert tab.download("#keep") == kept
+
+    def broken(*_: Any) -> None:
+        raise UserError("The disk is on fire.")
+
+    gate.set()
+    monkeypatch.setattr("inpaint.web.filling.fill_one", broken)
+    tab["#change"].click()
+    tab.remove(state="painting")
+    expect(tab["#fill-alert"]).to_have_text("The disk is on fire.")
+    tab["#canvas"].focus()
+    tab.page.keyboard.press("v")
+    tab.wait("done")
+    assert tab.download("#keep") == kept
+    monkeypatch.undo()
+    tab["#change"].click()
+    tab.remove()
+    expect(tab["#variants button"]).to_have_count(0)
+    assert tab.download("#keep") != kept
+
+
+def test_a_variant_that_fails_leaves_those_before_it_to_be_kept(tab, monkeypatch, tmp_path):
+    def second_fails(inpainter: Any, job: Job, *more: Any) -> Any:
+        if job.variant == 2:
+            raise UserError("The disk is on fire.")
+        return fill_one(inpainter, job, *more)
+
+    monkeypatch.setattr("inpaint.web.filling.fill_one", second_fails)
+    photo = png()
+    opened(tab, photo)
+    tab.remove(variants=3)
+    expect(tab["#done-alert"]).to_have_text("The disk is on fire.")
+    expect(tab["#done-alert"]).to_be_visible()
+    tab.looks(*SPOT, GREEN, within=60)
+    assert tab.download("#keep") == tab.by_command(tmp_path / "command", "photo.png", photo)
+    tab["#more"].click()
+    tab.wait("painting")
+
+
+def test_a_cancel_does_not_overtake_the_fill(tab, server, gate):
+    opened(tab)
+    requests: list[str] = []
+    tab.page.on("request", lambda request: request.url.endswith("/fill") and requests.append(request.method))
+    with tab.held("**/steps/*/fill") as fills:
+        tab.remove(state="working")
+        tab["#cancel"].click()
+        tab.wait("painting")
+        tab["#remove"].click()  # waits for its turn
+        tab.page.wait_for_timeout(300)
+        assert len(fills) == 1
+        assert requests == ["POST"]
+    tab.wait("working")
+    gate.set()
+    tab.wait("done")
+    assert requests == ["POST", "DELETE", "POST"]
+    assert server.sessions.all[tab.session].state().state == "done"
+
+
+def test_remove_more_tells_that_it_works_and_does_so_once(tab):
+    opened(tab)
+    tab.remove()
+    with tab.held("**/next") as asked:
+        tab["#more"].dblclick()
+        expect(tab["#more"]).to_be_disabled()
+        expect(tab["#more"]).to_have_attribute("aria-busy", "true")
+        expect(tab["#opening"]).to_be_visible()
+        assert len(asked) == 1
+    tab.wait("painting")
+    expect(tab["#opening"]).to_be_hidden()
+    expect(tab["#steps button"]).to_have_count(2)
+    assert tab.focused != "BODY"
+
+
+def test_the_command_is_copied(tab):
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened(tab)
+    tab.remove()
+    tab["#copy"].click()
+    expect(tab["#status"]).to_have_text("Copied.")
+    command = tab["#command"].inner_text()
+    assert command.startswith("python -m inpaint.fill photo.png --mask photo_mask.png --preset instant")
+    assert tab.page.evaluate("navigator.clipboard.readText()") == command
+
+
+def test_two_tabs_of_one_session_never_show_another_photo_under_an_old_step(visit):
+    visit.allowed = "404"
+    tab = opened(visit())
+    tab.remove(variants=3)
+    tab["#more"].click()
+    tab.wait("painting")
+    other = tab.duplicate()
+    other.wait("painting")
+    old = other.page.locator("#steps button[aria-current=step]").get_attribute("data-step")
+
+    tab["#steps button"].nth(0).click()
+    tab["#variants button"].nth(2).click()
+    tab["#more"].click()
+    tab.wait("painting")
+    new = tab.page.locator("#steps button[aria-current=step]").get_attribute("data-step")
+    assert new != old
+    tab.stroke((60, 60), tool="brush", size=20)
+    mask = tab.mask
+
+    # The other one learns of it as soon as it asks for something; what it drew on the old step is not drawn on the new.
+    other["[data-tool=box]"].click()
+    other.page.mouse.move(*other.screen(100, 20))
+    other.page.mouse.down()
+    other.page.mouse.move(*other.screen(140, 60), steps=3)
+    other.page.mouse.up()
+    expect(other["#notice"]).to_contain_text("Another tab")
+    expect(other["#mask-alert"]).to_be_hidden()
+    expect(other["#steps button"]).to_have_count(2)
+    expect(other[f'#steps button[data-step="{new}"]']).to_have_attribute("aria-current", "step")
+    other['html:not([data-mask=""])'].wait_for(state="attached")
+    assert np.array_equal(other.mask, mask)
+    pictures = {url.split("/steps/")[1] for url in visit.seen.requests if re.search(r"/steps/\d+/picture$", url)}
+    assert pictures == {f"{number}/picture" for number in ("0", old, new)}
+
+    # Where one fills, the other one looks too, and hears at once when steps are given up.
+    tab.remove()
+    other.wait("done")
+    tab["#steps button"].nth(0).click()
+    tab["#change"].click()
+    tab.remove()
+    expect(other["#steps button"].nth(0)).to_have_attribute("aria-current", "step")
+    other.wait("done")
+    other["#steps button"].nth(1).click()
+    tab["#more"].click()
+    expect(other["#notice"]).to_contain_text("Another tab")
+    expect(other[f'#steps button[data-step="{new}"]']).to_have_count(0)
+    expect(other["#remove"]).to_be_disabled()
 
 
 def test_the_apis_documentation_asks_no_other_host(visit, server):
@@ -725,9 +997,10 @@ def test_everybody_can_read_and_name_all_that_there_is(visit, gate, scheme):
     look()
     opened(tab)
     look()
-    tab["#help-open"].click()
-    look()
-    tab.page.keyboard.press("Escape")
+    for button in ("#help-open", "#new-photo"):
+        tab[button].click()
+        look()
+        tab.page.keyboard.press("Escape")
     tab.remove("default", variants=3, state="working")
     expect(tab["#badge"]).to_have_text("Preview")
     look()
@@ -735,6 +1008,9 @@ def test_everybody_can_read_and_name_all_that_there_is(visit, gate, scheme):
     gate.set()
     tab.remove(variants=3)
     look()
+    tab["#change"].click()
+    look()
+    tab["#back"].click()
     tab["#more"].click()
     tab.wait("painting")
     look()

@@ -3,6 +3,7 @@ import json
 import re
 import shlex
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,7 +18,8 @@ from inpaint.errors import UserError
 from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo
 from inpaint.photo.masks import as_mask
-from inpaint.web.server import EXAMPLE
+from inpaint.web.server import EXAMPLE, plain_name
+from inpaint.web.strokes import paint as paint_over
 from tests.photo.test_inpainter import network_file
 from tests.web.helpers import (
     BOX,
@@ -148,10 +150,10 @@ def test_the_default_preset_is_the_commands(client, net, tmp_path):
         ({"box": "0,0,96,72"}, "marks the whole photo"),
         ({"expand": "a lot"}, "a lot"),
         ({"expand": "5000,0,0,5000"}, f"{MOST}"),
-        ({"box": "1,1,9,9", "seed": "-1"}, "seed: "),
-        ({"box": "1,1,9,9", "seed": "much"}, "seed: "),
-        ({"box": "1,1,9,9", "preset": "worst"}, "preset: "),
-        ({"box": "1,1,9,9", "dilate": "-3"}, "dilate: "),
+        ({"box": "1,1,9,9", "seed": "-1"}, "The field seed is wrong: input should be "),
+        ({"box": "1,1,9,9", "seed": "much"}, "The field seed is wrong: input should be "),
+        ({"box": "1,1,9,9", "preset": "worst"}, "The field preset is wrong: input should be "),
+        ({"box": "1,1,9,9", "dilate": "-3"}, "The field dilate is wrong: input should be "),
     ],
 )
 def test_wishes_that_cannot_be_done(client, data, sentence):
@@ -165,9 +167,35 @@ def test_inverting_no_mask_is_refused_as_by_the_command(client):
 
 
 def test_a_program_that_sends_no_photo_is_told_so(client):
-    assert "photo" in refusal(client.post("/api/fill", data={"box": "1,1,9,9"}))
-    assert "photo" in refusal(client.post("/api/fill", data={"photo": "photo.png", "box": "1,1,9,9"}))
-    assert "photo" in refusal(client.post("/api/sessions"))
+    missing = "The field photo is missing."
+    assert refusal(client.post("/api/fill", data={"box": "1,1,9,9"})) == missing
+    assert refusal(client.post("/api/sessions")) == missing
+    answer = client.post("/api/fill", data={"photo": "photo.png", "box": "1,1,9,9"})
+    assert refusal(answer) == "The field photo is no file."
+
+
+def test_sentences_are_plain(client):
+    """Also those for what no person would send."""
+    session = begin(client)
+    strokes = f"{session}/steps/0/strokes"
+    headers = {"content-type": "application/json"}
+    for answer, status, sentence in (
+        (client.get("/nothing"), 404, "There is nothing at this address."),
+        (client.get("/api/nothing"), 404, "There is nothing at this address."),
+        (client.get("/page/nothing.js"), 404, "There is nothing at this address."),
+        (client.delete("/api/about"), 405, "This address takes no requests of this kind."),
+        (client.put(strokes, content=b"no json", headers=headers), 422, "The request is no JSON."),
+        (client.put(strokes, content=b"", headers=headers), 422, "The request is empty."),
+        (client.put(strokes, content=b"[" * 100_000, headers=headers), 400, "The request cannot be read."),
+        (client.put(strokes, json={}), 422, "The field strokes is missing."),
+        (client.put(strokes, json={"strokes": 5}), 422, "The field strokes is wrong: input should be a valid list."),
+        (
+            client.get(f"{session}/steps/first/picture"),
+            422,
+            "The field step is wrong: input should be a valid integer, unable to parse string as an integer.",
+        ),
+    ):
+        assert refusal(answer, status) == sentence
 
 
 def opened(answer):
@@ -217,6 +245,7 @@ def test_bad_photos_are_refused_in_the_commands_words(server, client, tmp_path, 
     content = bad_photos()[name]
     expected = sentence_of(lambda path: read_photo(path, MOST), tmp_path / name, content)
     assert name in expected
+    expected = expected.replace(name, plain_name(name))
     before = server.files
     answer = client.post("/api/fill", files={"photo": (name, content)}, data={"box": "1,1,9,9", "preset": "instant"})
     assert refusal(answer) == expected
@@ -229,6 +258,7 @@ def test_bad_masks_are_refused_in_the_commands_words(client, tmp_path, name):
     content = bad_masks()[name]
     expected = sentence_of(lambda path: as_mask(path, SIZE, max_pixels=MOST), tmp_path / name, content)
     assert name in expected
+    expected = expected.replace(name, plain_name(name))
     files = {"photo": ("photo.png", png()), "mask": (name, content)}
     assert refusal(client.post("/api/fill", files=files, data={"preset": "instant"})) == expected
     session = begin(client)
@@ -308,8 +338,8 @@ def test_the_whole_life_of_a_session(server, client, net, tmp_path):
         at = f"{session}/steps/0/results/{result['number']}"
         assert result["name"] == "Haus am See_filled.JPG"
         seed = ["--seed", str(result["seed"])] if result["seed"] else []
-        command = ["python", "-m", "inpaint.fill", "Haus am See.JPG", "--mask", "Haus am See_mask.png", *seed, "--told"]
-        assert shlex.split(result["command"]) == command
+        command = ["python", "-m", "inpaint.fill", "Haus am See.JPG", "--mask", "Haus am See_mask.png", *seed]
+        assert shlex.split(result["command"]) == [*command, "--device", "cpu", "--told"]
         file = client.get(f"{at}/file")
         assert named(file) == "Haus am See_filled.JPG"
         assert file.headers["content-type"] == "image/jpeg"
@@ -342,11 +372,12 @@ def test_the_whole_life_of_a_session(server, client, net, tmp_path):
     assert client.get(f"{session}/steps/1/results/0/file").content == second
 
     again = client.post(f"{session}/steps/0/results/2/next").json()  # a step back, and on by the other variant
-    assert len(again["steps"]) == 2
+    assert [step["number"] for step in again["steps"]] == [0, 2]
     assert again["steps"][1]["results"] == []
     assert again["steps"][1]["mask"] is None
+    assert again["steps"][1]["name"] == "Haus am See_filled.JPG"
     refusal(client.get(f"{session}/steps/1/results/0/file"), 404)
-    refusal(client.get(f"{session}/steps/2/picture"), 404)
+    refusal(client.get(f"{session}/steps/1/picture"), 404)
 
     assert client.delete(session).status_code == 204
     refusal(client.get(session), 404)
@@ -362,10 +393,8 @@ def test_a_step_that_was_forgotten_leaves_no_results_to_the_one_in_its_place(cli
     paint(client, session, painted_box((5, 5, 12, 12)), step=1)
     filled(client, session, step=1)
     here = client.post(f"{session}/steps/0/results/{result['number']}/next").json()
-    assert here["fill"] is None or here["fill"]["step"] == 0
-    event = next(events(client, session))
-    if event["fill"] is not None:
-        assert event["results"] == here["steps"][event["fill"]["step"]]["results"]
+    assert here["fill"] is None
+    assert next(events(client, session)) == {"fill": None, "results": []}
 
 
 def test_what_cannot_be_filled_is_a_problem_of_the_mask(client):
@@ -422,6 +451,37 @@ def test_too_many_points_are_refused(client):
     assert "100000 points" in refusal(answer)
 
 
+def test_strokes_that_would_take_long_are_refused(client):
+    session = begin(client, "tall.png", png((4000, 20)))
+    stroke = {"tool": "brush", "size": 4000, "points": [[1, 1], [19, 3999]] * 6000}
+    answer = client.put(f"{session}/steps/0/strokes", json={"strokes": [stroke]})
+    assert refusal(answer) == (
+        "The strokes are too many and too large to be painted: save the mask, load it, and go on."
+    )
+    assert client.get(session).json()["steps"][0]["strokes"] == []
+
+
+def test_only_strokes_that_came_are_painted(client, monkeypatch):
+    """An undo paints all anew, and what is marked is the same in either case."""
+    painted = []
+    monkeypatch.setattr(
+        "inpaint.web.steps.paint",
+        lambda marked, strokes, files: (painted.append(len(strokes)), paint_over(marked, strokes, files)),
+    )
+    session = begin(client)
+    one, two, swap = painted_box(), painted_box((5, 5, 12, 12)), {"tool": "invert"}
+    shares = [
+        paint(client, session, *strokes)["marked"] for strokes in ([one], [one, two], [one, two, swap], [one, two])
+    ]
+    assert painted == [1, 1, 1, 2]
+    assert shares[1] == shares[3] == pytest.approx((marked() | marked((5, 5, 12, 12))).mean())
+    assert shares[2] == pytest.approx(1 - shares[1])
+    assert paint(client, session, one, two)["marked"] == shares[1]
+    assert painted[-1] == 0
+    assert paint(client, session, two, one)["marked"] == shares[1]
+    assert painted[-1] == 2
+
+
 def test_what_is_not_there(client):
     session = begin(client)
     paint(client, session)
@@ -439,8 +499,6 @@ def test_what_is_not_there(client):
         client.post(f"{session}/steps/0/results/{10**30}/next"),
     ):
         refusal(answer, 404)
-    assert client.get("/api/nothing").status_code == 404
-    refusal(client.get(f"{session}/steps/first/picture"))
     assert client.delete(f"{session}/fill").json() is None  # nothing to cancel
 
 
@@ -519,6 +577,106 @@ def test_a_program_that_goes_away_is_not_waited_for(server, client):
     assert server.files == before
 
 
+def test_what_a_program_sends_is_refused_before_it_is_read_into_memory(client, monkeypatch):
+    """A large mask beside a small photo, and a canvas that is too large."""
+
+    class Memory:
+        available = 2**30 + 60 * 96 * 72
+
+    read = []
+    monkeypatch.setattr("inpaint.photo.masks.read_values", lambda *_: read.append("mask"))
+    monkeypatch.setattr("inpaint.web.room.psutil.virtual_memory", lambda: Memory)
+    large = mask(size=(300, 330))  # which is not too large by itself
+    answer = client.post("/api/fill", files={"photo": ("photo.png", png()), "mask": ("large.png", large)})
+    assert "large.png is 330 x 300 pixels" in refusal(answer)
+    answer = client.post("/api/fill", files={"photo": ("photo.png", png())}, data={"expand": "100,100,100,100"})
+    assert "GiB of memory" in refusal(answer)
+    assert read == []
+
+
+def test_memory_is_asked_for_again_when_a_programs_turn_comes(client, monkeypatch):
+    asked = []
+
+    def check(path, max_pixels, margins):
+        asked.append(path)
+        if len(asked) == 2:
+            raise UserError(f"{path} does not fit any more.")
+
+    monkeypatch.setattr("inpaint.web.server.check_memory", check)
+    answer = client.post("/api/fill", files={"photo": ("photo.png", png())}, data={"box": "1,1,9,9"})
+    assert refusal(answer) == "photo.png does not fit any more."
+
+
+def test_a_result_that_a_program_cannot_be_given(server, client, monkeypatch):
+    """The disk is full by then, say."""
+    before = server.files
+
+    def fails(photo, path):
+        raise UserError(f"{path} could not be written: No space left on device.")
+
+    monkeypatch.setattr("inpaint.fill.run.write_photo", fails)
+    answer = client.post(
+        "/api/fill", files={"photo": ("photo.png", png())}, data={"box": "1,1,9,9", "preset": "instant"}
+    )
+    assert refusal(answer) == "photo_filled.png could not be written: No space left on device."
+    assert server.files == before
+
+
+def no_room(answer):
+    """Why there is no room, and that one may ask again."""
+    assert int(answer.headers["retry-after"]) > 0
+    return refusal(answer, 503)
+
+
+def test_there_is_no_room(server, client, monkeypatch):
+    """For a file, another fill or another page: all that may be different in a while."""
+    full = "The server's disk is full: try again in a while."
+    session = begin(client)
+    paint(client, session)
+    files = {"photo": ("photo.png", png())}
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("inpaint.web.server.shutil.copyfileobj", fails)
+        assert no_room(client.post("/api/sessions", files=files)) == full
+    with monkeypatch.context() as patched:
+        patched.setattr("inpaint.web.filling.shutil.copyfile", fails)
+        assert no_room(client.post(f"{session}/steps/0/fill", json={})) == full
+    with monkeypatch.context() as patched:
+        patched.setattr("starlette.datastructures.UploadFile.write", fails)
+        assert no_room(client.post("/api/sessions", files=files)) == full
+    with monkeypatch.context() as patched:
+        patched.setattr("inpaint.web.work.MOST_WAITING", 0)
+        assert "fills wait already" in no_room(client.post(f"{session}/steps/0/fill", json={}))
+        assert "fills wait already" in no_room(client.post("/api/fill", files=files, data={"box": "1,1,9,9"}))
+    with monkeypatch.context() as patched:
+        patched.setattr("inpaint.web.sessions.MOST_SESSIONS", 0)
+        assert "pages are open already" in no_room(client.post("/api/sessions", files=files))
+    described = client.get("/openapi.json").json()
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            assert "Retry-After" in operation["responses"]["503"]["headers"]
+
+
+def test_requests_that_wait_hold_up_nobody(server, client):
+    """Many wait for files that are still written, and for a lock."""
+    with server.busy(), ThreadPoolExecutor(60) as pool:
+        session = begin(client)
+        paint(client, session)
+        own = server.sessions.all[session.rpartition("/")[2]]
+        with own.lock:
+            waiting = [pool.submit(client.get, session) for _ in range(60)]
+            time.sleep(1)  # until they wait
+            began = time.monotonic()
+            assert client.get("/api/about").status_code == 200
+            assert client.delete(f"{session}/fill").json() is None
+            assert time.monotonic() - began < 5
+            assert not any(one.done() for one in waiting)
+        assert {one.result(20).status_code for one in waiting} == {200}
+
+
 def test_the_example(client):
     """It has more pixels than this server takes, and the sentence calls it by its name."""
     assert refusal(client.post("/api/sessions/example")).startswith(f"{EXAMPLE.name} declares ")
@@ -532,19 +690,26 @@ def test_the_page_and_the_description_of_the_api(client):
     assert json.dumps(client.get("/openapi.json").json())
 
 
-def test_the_command_that_is_shown_can_be_typed(client, net, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["--it's $HOME.png", "list.txt", "photos.png.CSV", "-o"])
+def test_the_command_that_is_shown_can_be_typed(client, net, tmp_path, monkeypatch, name):
     """Whatever the photo is called."""
-    name = "--it's $HOME.png"
     session = begin(client, name)
     paint(client, session)
-    (result,) = filled(client, session)[-1]["results"]
-    words = shlex.split(result["command"])[3:-1]
+    (first,) = filled(client, session)[-1]["results"]
+    client.post(f"{session}/steps/0/results/{first['number']}/next")
+    paint(client, session, painted_box((5, 5, 12, 12)), step=1)
+    (second,) = filled(client, session, step=1)[-1]["results"]
     monkeypatch.chdir(tmp_path)
-    Path(name).write_bytes(png())
-    Path(words[words.index("--mask") + 1]).write_bytes(client.get(f"{session}/steps/0/mask.png").content)
-    done = CliRunner().invoke(fill_command, [*words, "--content", str(net), "--device", "cpu"])
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / result["name"]).exists()
+    steps = client.get(session).json()["steps"]
+    Path(steps[0]["name"]).write_bytes(png())
+    for step, result in zip(steps, (first, second), strict=True):
+        words = shlex.split(result["command"])[3:-1]
+        mask_file = Path(words[words.index("--mask") + 1])
+        mask_file.write_bytes(client.get(f"{session}/steps/{step['number']}/mask.png").content)
+        done = CliRunner().invoke(fill_command, [*words, "--content", str(net)])
+        assert done.exit_code == 0, done.output
+        file = client.get(f"{session}/steps/{step['number']}/results/{result['number']}/file")
+        assert (tmp_path / result["name"]).read_bytes() == file.content
 
 
 def test_a_photo_longer_than_a_jpeg_can_be_is_shown(client):

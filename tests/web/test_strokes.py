@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from inpaint.web.strokes import Brush, File, Lasso, Rectangle, Stroke, Whole, painted
+from inpaint.web import strokes as module
+from inpaint.web.strokes import MOST_WORK, Brush, File, Lasso, Rectangle, Stroke, Whole, paint, work
 
 SIZE = (30, 40)  # height, width
 RNG = np.random.default_rng(0)
@@ -27,7 +28,9 @@ def lasso(*points, erase=False):
 
 
 def marks(*strokes, size=SIZE, files=None):
-    return painted(list(strokes), size, files or {})
+    marked = np.zeros(size, dtype=bool)
+    paint(marked, list(strokes), files or {})
+    return marked
 
 
 def pixels(marked):
@@ -84,6 +87,46 @@ def test_long_lines(diameter, ends):
     for x, y in ends:
         expected[int(y), int(x)] = True  # a fine brush marks the pixels of its points, near their centres or not
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 7, 100_000])
+def test_long_lines_are_painted_part_by_part(monkeypatch, at_a_time):
+    """However many parts are painted at a time."""
+    monkeypatch.setattr(module, "AT_A_TIME", at_a_time)
+    points = np.concatenate([RNG.uniform((-60, -40), (100, 70), (60, 2)), RNG.integers(0, 30, (20, 2))])
+    for diameter in (2, 9.5, 31):
+        assert np.array_equal(marks(brush(*points.tolist(), size=diameter)), distances(points, SIZE) <= diameter / 2)
+    assert np.array_equal(marks(lasso(*points.tolist())), inside(points.tolist(), SIZE))
+
+
+def seconds(stroke, size):
+    """How long a stroke takes."""
+    began = process_time()
+    marks(stroke, size=size)
+    return process_time() - began
+
+
+@pytest.mark.parametrize(
+    ("tool", "count", "span", "diameter"),
+    [("brush", 500, 4000, 4000), ("brush", 20_000, 20, 400), ("lasso", 500, 4000, None), ("brush", 2, 4000, 20)],
+)
+def test_strokes_take_no_longer_than_they_seem_to(tool, count, span, diameter):
+    """What bounds all that may be painted goes by it: a stroke that is as long as allowed takes some seconds."""
+    size = (4000, 3000)
+    points = RNG.uniform(0, span, (count, 2)).tolist()
+    stroke = brush(*points, size=diameter) if tool == "brush" else lasso(*points)
+    share = work(stroke, size) / MOST_WORK
+    assert share < 0.5
+    assert seconds(stroke, size) < 0.5 + 20 * share
+    assert work(Whole(tool="invert"), size) < 0.001 * MOST_WORK
+
+
+def test_a_part_of_a_line_costs_the_rows_that_it_reaches():
+    up_and_down = [(x, y) for x in range(100) for y in (10.5, 3990.5)]
+    along = [(x, y) for y in (10.5, 3990.5) for x in range(100)]
+    assert work(brush(*up_and_down, size=9), (4000, 100)) > 20 * work(brush(*along, size=9), (4000, 100))
+    beyond = [(x, y - 10_000) for x, y in up_and_down]
+    assert work(brush(*beyond, size=9), (4000, 100)) == 0
 
 
 def test_lines_along_an_axis_and_points_that_repeat():

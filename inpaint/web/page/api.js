@@ -12,9 +12,9 @@ export class ApiError extends Error {
 
 const at = (sid, step) => `/api/sessions/${sid}/steps/${step}`;
 
-/** The addresses of the pictures and downloads of a step; the turn keeps browsers from showing pictures of before. */
+/** The addresses of the pictures and downloads of a step, whose number no other photo ever gets. */
 export const address = {
-    picture: (sid, step, turn) => `${at(sid, step)}/picture?turn=${turn}`,
+    picture: (sid, step) => `${at(sid, step)}/picture`,
     overlay: (sid, step, version) => `${at(sid, step)}/overlay.png?version=${version}`,
     mask: (sid, step) => `${at(sid, step)}/mask.png`,
     result: (sid, step, number, what) => `${at(sid, step)}/results/${number}/${what}`,

@@ -8,7 +8,7 @@ export const cursor = { point: null, keyboard: false };
 const isBrush = () => state.tool === "brush" || state.tool === "eraser";
 
 const shape = new Konva.Shape({
-    sceneFunc: ({ _context: context }) => {
+    sceneFunc: (context) => {
         const [[x, y], unit] = [cursor.point, 1 / view.scale];
         for (const [color, width] of [["rgb(0 0 0 / 0.6)", 3], ["#fff", 1.5]]) {
             context.beginPath();

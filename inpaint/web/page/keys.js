@@ -6,6 +6,7 @@ import { holdSpace } from "./pointer.js";
 import { announce } from "./say.js";
 import { change, mode, state, step } from "./state.js";
 import { container, fit, panBy, zoomBy } from "./view.js";
+import { back } from "./work.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const TOOLS = { b: "brush", e: "eraser", l: "lasso", x: "box", r: "box" };
@@ -99,6 +100,7 @@ function shortcut(event, onCanvas) {
     else if (key === "0") fit();
     else if (key === "c") change({ holding: true });
     else if (mode() !== "painting") return false;
+    else if (key === "v") back();
     else if (TOOLS[key]) {
         choose(TOOLS[key]);
         showCursor(cursor.point, cursor.keyboard);

@@ -6,9 +6,9 @@ import { letters } from "./keys.js";
 import { add, choose, redo, resize, undo } from "./paint.js";
 import "./panel.js";
 import { announce, complain } from "./say.js";
-import { change, mode, state, step } from "./state.js";
+import { change, state } from "./state.js";
 import { fit, zoomBy } from "./view.js";
-import { cancel, loadMask, open, remove, removeMore, resume, showStep, startOver } from "./work.js";
+import { back, cancel, loadMask, open, remove, removeMore, resume, showStep, startOver, tell } from "./work.js";
 
 const $ = (id) => document.getElementById(id);
 const onClick = (id, action) => $(id).addEventListener("click", () => action());
@@ -47,6 +47,7 @@ for (const radio of document.querySelectorAll("input[name=variants]")) {
     radio.addEventListener("change", () => change({ count: Number(radio.value) }));
 }
 onClick("remove", remove);
+onClick("back", back);
 onClick("cancel", cancel);
 onClick("more", removeMore);
 onClick("change", () => change({ editing: true }));
@@ -103,7 +104,7 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => {
     const [file] = event.clipboardData.files;
     if (file) open(file);
-    else complain(mode() === "start" ? "start-alert" : "notice", "There is no picture in the clipboard.");
+    else tell("There is no picture in the clipboard.");
 });
 
 if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {

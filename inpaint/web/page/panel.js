@@ -39,10 +39,10 @@ function draw() {
         "fill-part": now === "painting",
         "work-part": now === "working",
         "done-part": now === "done",
-        upload: state.upload !== null,
+        opening: state.opening !== null,
     }))
         $(id).hidden = !there;
-    progress("upload-progress", state.upload > 0 && state.upload < 1 ? state.upload : null);
+    progress("opening-progress", state.opening > 0 && state.opening < 1 ? state.opening : null);
     complain("lost", state.lost ? LOST : "");
     document.title = shown ? `${shown.name} - inpaint` : "inpaint";
     if (shown) {
@@ -68,10 +68,12 @@ function progress(id, share) {
 }
 
 function drawSteps() {
-    const names = state.session.steps.map((_, number) => (number ? `Step ${number}` : "Photo"));
-    buttons("steps", names, (button, number) => {
+    const { steps } = state.session;
+    const names = steps.map((_, index) => (index ? `Step ${index}` : "Photo"));
+    buttons("steps", names, (button, index) => {
+        const { number } = steps[index];
         button.dataset.step = number;
-        button.disabled = isWorking();
+        button.disabled = isWorking() || state.opening !== null;
         button.setAttribute("aria-current", number === state.step ? "step" : "false");
     });
 }
@@ -112,6 +114,7 @@ function drawPainting(shown) {
     const why = mask ? mask.problem : underway ? null : "Mark something first.";
     write("why", why ?? "");
     $("remove").disabled = why !== null;
+    $("back").hidden = variants().length === 0;
 }
 
 let told = 0; // the last quarter that was announced
@@ -160,7 +163,9 @@ function drawDone(shown) {
     $("keep").href = url("file");
     $("result-mask").href = url("mask");
     $("report").href = url("report");
-    $("later").hidden = shown.number === state.session.steps.length - 1;
+    for (const id of ["more", "change"]) $(id).disabled = state.opening !== null;
+    $("more").setAttribute("aria-busy", state.opening !== null);
+    $("later").hidden = shown === state.session.steps.at(-1);
     list("result-lines", result.lines);
     write("command", result.command);
 }

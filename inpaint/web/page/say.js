@@ -8,6 +8,19 @@ export function complain(id, text) {
     if (text) place.scrollIntoView({ block: "nearest" });
 }
 
+/** Asks before something is lost; tells whether the person agrees. Escape means no; of a second question nobody hears. */
+export async function agreed(question, text, yes) {
+    const dialog = document.getElementById("ask");
+    if (dialog.open) return false;
+    for (const [id, words] of [["ask-title", question], ["ask-text", text], ["ask-yes", yes]]) {
+        document.getElementById(id).textContent = words;
+    }
+    dialog.returnValue = "no";
+    dialog.showModal();
+    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+    return dialog.returnValue === "yes";
+}
+
 /** Lets a screen reader say what happened. */
 export function announce(text) {
     document.getElementById("status").textContent = text;

@@ -14,7 +14,7 @@ photoLayer.add(ground, photo, after.add(result));
 
 const overlay = new Konva.Image({ visible: false });
 const strokes = new Konva.Shape({
-    sceneFunc: ({ _context: context }) => {
+    sceneFunc: (context) => {
         for (const stroke of pending()) drawStroke(context, stroke);
         if (live) drawStroke(context, live);
     },
@@ -32,7 +32,7 @@ let changed = {}; // the picture of the result and where it belongs
 
 // The line between before and after, with a knob as large on the screen at every zoom.
 const line = new Konva.Shape({
-    sceneFunc: ({ _context: context }) => {
+    sceneFunc: (context) => {
         const [, top, , bottom] = visible();
         const [x, middle] = [splitX(), ((top + bottom) / 2 - view.y) / view.scale];
         const unit = 1 / view.scale;
@@ -133,16 +133,16 @@ function load() {
         showOverlay(version === undefined ? null : address.overlay(sid, shown.number, version), shown?.mask, saved);
     }
     answered = saved;
-    showPhoto(shown && address.picture(sid, shown.number, state.turn), shown && name(shown));
+    showPhoto(shown && address.picture(sid, shown.number), shown && name(shown));
     showResult(chosen && resultPicture(shown, chosen), chosen?.box);
 }
 
 /** The address of the picture of what a result changed. */
 export function resultPicture(shown, { number }) {
-    return `${address.result(state.session.id, shown.number, number, "picture")}?turn=${state.turn}`;
+    return address.result(state.session.id, shown.number, number, "picture");
 }
 
-const name = (shown) => `${state.session.id} ${shown.number} ${state.turn}`;
+const name = (shown) => `${state.session.id} ${shown.number}`;
 
 // As long as the photo of another step is on its way, the one before stays, so that nothing flickers.
 function draw() {

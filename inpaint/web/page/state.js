@@ -3,8 +3,7 @@
 export const state = {
     about: null,
     session: null, // as in the server's answers; its strokes, masks, results and fill are kept up to date here
-    step: 0, // the one that is shown
-    turn: Date.now(), // another one whenever a step's number is given to another photo
+    step: 0, // the number of the one that is shown
     editing: true, // painting on the step, as opposed to looking at its results
     undone: [], // strokes that Redo brings back
     tool: "brush",
@@ -15,7 +14,7 @@ export const state = {
     split: 0, // left of this share of the width the photo is shown as it was before
     holding: false, // the original is shown as long as this is true
     lost: false, // the server does not answer
-    upload: null, // the share of a photo that has gone to the server
+    opening: null, // the share of a photo that has gone to the server, which then reads it; null if none is opened
 };
 
 const listeners = [];
@@ -31,9 +30,14 @@ export function change(some) {
     for (const listener of listeners) listener();
 }
 
+/** A step by its number, which is not its place in the list; undefined if it is not there (any more). */
+export function stepOf(session, number) {
+    return session?.steps.find((one) => one.number === number);
+}
+
 /** The step that is shown, or null. */
 export function step() {
-    return state.session?.steps[state.step] ?? null;
+    return stepOf(state.session, state.step) ?? null;
 }
 
 /** Whether a fill is under way. */
@@ -53,9 +57,15 @@ export function variants() {
     return step()?.results.filter((result) => !result.preview) ?? [];
 }
 
+/** What the last fill has made so far of the step that is shown, its preview too; the results of earlier ones stay. */
+export function made() {
+    const fill = state.session?.fill;
+    return fill?.step === state.step ? step().results.filter((result) => result.number >= fill.first) : [];
+}
+
 /** The result to be shown now, or null. */
 export function shownResult() {
-    if (mode() === "working") return step().results.at(-1) ?? null;
+    if (mode() === "working") return made().at(-1) ?? null;
     if (mode() === "done") return variants().find((result) => result.number === state.chosen) ?? variants()[0] ?? null;
     return null;
 }

@@ -1,36 +1,58 @@
 // What a person does, told to the server: open a photo, mark, fill, go on. Refusals are shown where they happened.
 
 import * as api from "./api.js";
-import { change, isWorking, mode, onChange, shownResult, state, step, variants } from "./state.js";
-import { announce, complain } from "./say.js";
+import { change, isWorking, made, mode, onChange, shownResult, state, step, stepOf, variants } from "./state.js";
+import { agreed, announce, complain } from "./say.js";
 
 const KEPT = "inpaint"; // in sessionStorage: each tab has its own session, and a reload goes on with it
-let events = null;
+const ALERTS = ["start-alert", "notice", "mask-alert", "fill-alert", "done-alert"];
+const [AGAIN, SOMETIMES] = [2000, 60_000]; // milliseconds until the server is asked again: if it is away, if it is well
+let events = null; // the stream of what happens, if there is one
+let again = null; // the timer of the next question
+// What has been asked of the server and is not answered yet: each a promise, or null.
 let saving = null;
+let filling = null;
+let cancelling = null;
 let unsaved = false;
-let cancelling = false;
+
+/** Shows a complaint about nothing in particular on the page, or takes it away. */
+export const tell = (text) => complain(state.session ? "notice" : "start-alert", text);
 
 /** Opens a photo: a file of the person's, or null for the example. */
 export async function open(file) {
-    const place = state.session ? "notice" : "start-alert";
-    complain(place, "");
-    if (state.upload !== null) return;
+    tell("");
+    if (state.opening !== null) return;
     if (file && state.about && file.size > state.about.max_bytes) {
         const [has, most] = [file.size, state.about.max_bytes].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
-        complain(place, `${file.name} has ${has}; at most ${most} can be read.`);
+        tell(`${file.name} has ${has}; at most ${most} can be read.`);
         return;
     }
-    change({ upload: 0 });
+    if (!(await mayLeave("Open the new photo?", "Open the new photo"))) return;
+    change({ opening: 0 });
     try {
-        const session = await (file ? api.upload(file, (upload) => change({ upload })) : api.example());
+        const session = await (file ? api.upload(file, (opening) => change({ opening })) : api.example());
         if (state.session) leave();
         enter(session);
         announce(`${step().name} is open, ${step().width} by ${step().height} pixels. Paint over what is to go.`);
     } catch (error) {
-        complain(place, error.message);
+        tell(error.message);
     } finally {
-        change({ upload: null });
+        change({ opening: null });
     }
+}
+
+// Whether the open photo may go, which the person is asked if something of theirs would go with it.
+async function mayLeave(question, yes) {
+    const steps = state.session?.steps ?? [];
+    const results = steps.flatMap((one) => one.results.filter((result) => !result.preview)).length;
+    const lost = [
+        steps.some((one) => one.strokes.length) && "what is marked",
+        results && (results === 1 ? "the result" : `the ${results} results`),
+        steps.length > 1 && `all ${steps.length} steps`,
+    ].filter(Boolean);
+    if (!lost.length) return true;
+    const all = new Intl.ListFormat("en-GB").format(lost);
+    return agreed(question, `This page will forget ${all} of ${steps[0].name}. Files that were kept stay.`, yes);
 }
 
 /** Goes on with the session of before a reload, if there was one. */
@@ -43,12 +65,13 @@ export async function resume() {
         enter(session, kept);
     } catch (error) {
         if (error.status === 404) gone();
-        else complain("start-alert", error.message);
+        else tell(error.message);
     }
 }
 
 /** Forgets the session and goes back to the first screen. */
-export function startOver() {
+export async function startOver() {
+    if (!(await mayLeave("Leave this photo?", "Leave it")) || !state.session) return;
     leave();
     sessionStorage.removeItem(KEPT);
     change({ session: null, step: 0, editing: true, undone: [], chosen: null });
@@ -58,8 +81,7 @@ export function startOver() {
 export function setStrokes(strokes, undone = []) {
     step().saved ??= step().strokes;
     step().strokes = strokes;
-    complain("mask-alert", "");
-    complain("fill-alert", "");
+    for (const place of ["notice", "mask-alert", "fill-alert"]) complain(place, "");
     unsaved = true;
     change({ undone });
     saving ??= save();
@@ -88,7 +110,7 @@ async function save() {
             }
             unsaved = true; // nobody answered: try again
             change({ lost: true });
-            await pause(2000);
+            await pause(AGAIN);
         }
     }
     saving = null;
@@ -114,87 +136,108 @@ export async function loadMask(file) {
     }
 }
 
-/** Fills what is marked. */
+/** Fills what is marked. What was made of it before stays until there is something new. */
 export async function remove() {
     complain("fill-alert", "");
     await saving;
+    await cancelling; // which would hit the new fill
     const [session, shown] = [state.session, step()];
     const { preset, count } = state;
     if (!session || isWorking() || !shown.mask || shown.mask.problem) return;
     // Shown at once; how it really goes comes by the events, which may be faster than the answer.
-    session.fill = { step: shown.number, state: "waiting", place: 0, share: 0, seconds_left: null, done: 0, of: count };
-    shown.results = [];
-    change({ chosen: null, split: 0 });
+    const fill = { step: shown.number, first: Infinity, done: 0, of: count }; // of which there is no result yet
+    session.fill = { ...fill, state: "waiting", place: 0, share: 0, seconds_left: null };
+    change({ split: 0 });
+    filling = api.fill(session.id, shown.number, preset, count);
     try {
-        await api.fill(session.id, shown.number, preset, count);
+        await filling;
     } catch (error) {
         session.fill = null;
         change({ editing: true });
         fail("fill-alert", error);
     }
+    filling = null;
 }
 
-/** Cancels: the page shows it at once, and does not listen until the server has done it. */
-export async function cancel() {
+/** Cancels the fill. */
+export function cancel() {
+    cancelling ??= stop();
+}
+
+// The page shows it at once, and does not listen until the server has done it.
+async function stop() {
     const session = state.session;
-    cancelling = true;
     session.fill = { ...session.fill, state: "cancelled" };
-    change({ editing: variants().length === 0 });
+    change({ editing: isNothingNew() });
     announce("Cancelled.");
     try {
+        await filling?.catch(() => {}); // else this might come before what it cancels
         await api.cancel(session.id);
     } catch (error) {
-        fail("fill-alert", error);
-    } finally {
-        cancelling = false;
+        if (session === state.session) fail("fill-alert", error);
     }
+    cancelling = null;
+    checkSession(); // for what came meanwhile
 }
 
-/** Goes on from the shown result: it becomes the photo of the next step. */
+const isNothingNew = () => !made().some((result) => !result.preview);
+
+/** Goes from painting back to the results that there are. */
+export function back() {
+    if (variants().length) change({ editing: false });
+}
+
+/** Goes on from the shown result: it becomes the photo of the next step, which takes seconds for a large one. */
 export async function removeMore() {
+    complain("done-alert", "");
+    const [session, shown, { number }] = [state.session, step(), shownResult()];
+    change({ opening: 0 });
+    announce("One moment.");
     try {
-        const [session, number] = [state.session, step().number];
-        const answer = await api.next(session.id, number, shownResult().number);
+        await saving;
+        const answer = await api.next(session.id, shown.number, number);
         if (session !== state.session) return;
-        change({ session: answer, turn: Date.now(), ...beginning(answer, number + 1) });
-        announce(`Step ${number + 1}. Paint over what is to go next.`);
+        change({ session: answer, ...beginning(answer.steps.at(-1)) });
+        announce(`Step ${answer.steps.length - 1}. Paint over what is to go next.`);
     } catch (error) {
-        fail("done-alert", error);
+        if (session === state.session) fail("done-alert", error);
+    } finally {
+        change({ opening: null });
     }
 }
 
 /** Shows another step: its photo, strokes and results. */
 export async function showStep(number) {
     await saving;
-    if (state.session?.steps[number]) change(beginning(state.session, number));
+    const shown = stepOf(state.session, number);
+    if (shown) change(beginning(shown));
 }
 
 // What a step begins with when it is shown.
-function beginning(session, number) {
-    const editing = !session.steps[number].results.some((result) => !result.preview);
-    return { step: number, editing, undone: [], chosen: null, split: 0 };
+function beginning(shown) {
+    const editing = shown.results.every((result) => result.preview);
+    return { step: shown.number, editing, undone: [], chosen: null, split: 0 };
 }
 
 function enter(session, kept = {}) {
-    for (const place of ["start-alert", "notice", "mask-alert", "fill-alert", "done-alert"]) complain(place, "");
-    const last = session.steps.length - 1;
-    const begin = beginning(session, Math.min(kept.step ?? session.fill?.step ?? last, last));
-    const { width, height } = session.steps[begin.step];
-    const size = Math.max(8, Math.round(Math.max(width, height) / 20));
+    for (const place of ALERTS) complain(place, "");
+    const wanted = [kept.step, session.fill?.step].map((number) => stepOf(session, number));
+    const shown = wanted.find(Boolean) ?? session.steps.at(-1);
+    const begin = beginning(shown);
+    const size = Math.max(8, Math.round(Math.max(shown.width, shown.height) / 20));
     change({ session, ...begin, editing: begin.editing || Boolean(kept.editing), size, lost: false });
-    listen();
 }
 
 function leave() {
-    events?.close();
+    hush();
     api.forget(state.session.id).catch(() => {}); // it expires by itself
 }
 
 function gone() {
-    events?.close();
+    hush();
     sessionStorage.removeItem(KEPT);
     change({ session: null, lost: false });
-    complain("start-alert", "The photo that was open here is no longer kept. Please open it again.");
+    tell("The photo that was open here is no longer kept. Please open it again.");
 }
 
 function fail(place, error) {
@@ -202,45 +245,99 @@ function fail(place, error) {
     complain(place, error.message);
 }
 
-function listen() {
-    events?.close();
-    const id = state.session.id;
-    events = new EventSource(api.address.events(id));
-    events.onopen = () => state.lost && change({ lost: false });
-    events.onmessage = (event) => state.session?.id === id && hear(JSON.parse(event.data));
-    events.addEventListener("gone", gone);
-    events.onerror = (event) => {
-        if (event.target !== events || state.session?.id !== id) return;
-        change({ lost: true });
-        if (events.readyState === EventSource.CLOSED) setTimeout(checkSession, 2000);
-    };
+// All tabs of a browser together have six connections to a server, and a stream takes one. So a tab that nobody sees
+// and that waits for nothing has none. It asks once in a while, which is also how the server knows that it is there.
+function attend() {
+    if (state.session && (!document.hidden || isWorking())) events ??= listen();
+    else hush();
 }
 
-// The browser itself reconnects only while it cannot reach the server, not after an answer such as 404.
+document.addEventListener("visibilitychange", attend);
+onChange(attend);
+setInterval(() => events ?? checkSession(), SOMETIMES);
+
+function hush() {
+    events?.close();
+    events = null;
+}
+
+function listen() {
+    const stream = new EventSource(api.address.events(state.session.id));
+    stream.onopen = checkSession; // events do not tell everything, nor what was before
+    stream.onmessage = (event) => hear(JSON.parse(event.data));
+    stream.addEventListener("gone", gone);
+    stream.onerror = () => {
+        change({ lost: true });
+        if (stream.readyState === EventSource.CLOSED) checkLater();
+    };
+    return stream;
+}
+
+function checkLater() {
+    clearTimeout(again);
+    again = setTimeout(checkSession, AGAIN);
+}
+
+// Asks for the session as the server has it, which another tab may have changed.
 async function checkSession() {
-    const id = state.session?.id;
+    const [id, painted] = [state.session?.id, step()?.strokes];
     if (!id) return;
+    let session;
     try {
-        await api.session(id);
-        if (state.session?.id === id && events.readyState === EventSource.CLOSED) listen();
+        session = await api.session(id);
     } catch (error) {
         if (state.session?.id !== id) return;
-        if (error.status === 404) gone();
-        else setTimeout(checkSession, 2000);
+        if (error.status === 404) return gone();
+        checkLater();
+        return change({ lost: true });
     }
+    if (state.session?.id !== id) return;
+    // The browser itself reconnects only while it cannot reach the server, not after an answer such as 404.
+    if (events?.readyState === EventSource.CLOSED) hush();
+    if (!filling && !cancelling && state.opening === null) catchUp(session, painted); // else it may be of before
+    change({ lost: false });
+}
+
+// Takes over what the server knows, but for strokes that were drawn here since it was asked.
+function catchUp({ steps, fill }, painted) {
+    const { session } = state;
+    session.steps = steps.map((theirs) => {
+        const ours = stepOf(session, theirs.number);
+        if (!ours) return theirs;
+        const drawn = ours === step() && (saving || ours.strokes !== painted);
+        const same = drawn || ours.mask?.version === theirs.mask?.version;
+        const { strokes, mask } = ours;
+        return Object.assign(ours, theirs, same ? { strokes, mask } : { saved: theirs.strokes });
+    });
+    session.fill = fill;
+    follow();
+}
+
+// Shows the step that another tab fills, and leaves one that it has given up.
+function follow() {
+    const { session } = state;
+    const wanted = (isWorking() && stepOf(session, session.fill.step)) || step();
+    if (wanted && wanted === step()) return;
+    Object.assign(state, beginning(wanted ?? session.steps.at(-1)));
+    if (wanted) return;
+    for (const place of ALERTS) complain(place, "");
+    tell("Another tab with this photo went on from an earlier step: this is where it is now.");
 }
 
 function hear({ fill, results }) {
     if (cancelling) return;
-    const session = state.session;
+    const { session } = state;
     const before = isWorking();
+    const filled = stepOf(session, fill?.step);
+    if (fill ? !filled : session.fill) checkSession(); // another tab has changed the steps
     session.fill = fill;
-    if (fill && session.steps[fill.step]) session.steps[fill.step].results = results;
+    if (filled) filled.results = results;
     if (before && !isWorking()) {
-        state.editing = variants().length === 0;
-        if (fill?.state === "failed") complain(variants().length ? "done-alert" : "fill-alert", fill.error);
+        state.editing = isNothingNew();
+        if (fill?.state === "failed") complain(state.editing ? "fill-alert" : "done-alert", fill.error);
         if (fill?.state === "done") announce("Done.");
     }
+    follow();
     change({});
 }
 
