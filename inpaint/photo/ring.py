@@ -34,7 +34,7 @@ def one_colour(
     ring = piece.box.grown(RING, unknown.shape)
     own = np.zeros(ring.size, dtype=bool)
     own[piece.box.within(ring).slices] = piece.own
-    around = pixels[ring.slices][(distance_from(own) <= RING) & ~unknown[ring.slices]]
+    around = pixels[ring.slices][(distance_from(own, RING) <= RING) & ~unknown[ring.slices]]
     return around[0] if len(around) and (around == around[0]).all() else None
 
 

@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from inpaint.content.networks import SIDE
@@ -92,12 +92,18 @@ def reflected(positions: np.ndarray, size: int) -> np.ndarray:
     return np.minimum(positions, period - positions)
 
 
-def groups(hole: Marked) -> Iterator[Piece]:
-    """The holes of a mask, near ones (`CELL`) as one. Together they are the mask, each pixel once."""
+def label_cells(hole: Marked) -> Int[np.ndarray, "rows columns"]:
+    """For each cell (`CELL`) the number, from 1 on, of the hole that it has a part of; 0 for none."""
     height, width = hole.shape
     padded = np.pad(hole, ((0, -height % CELL), (0, -width % CELL)))
     cells = padded.reshape(padded.shape[0] // CELL, CELL, -1, CELL).any(axis=(1, 3))
     labels, _ = ndimage.label(cells, EVERY_NEIGHBOUR)
+    return labels
+
+
+def groups(hole: Marked) -> Iterator[Piece]:
+    """The holes of a mask, near ones (`CELL`) as one. Together they are the mask, each pixel once."""
+    labels = label_cells(hole)
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         mine = (labels[rows, columns] == number).repeat(CELL, 0).repeat(CELL, 1)
         top, left = rows.start * CELL, columns.start * CELL
