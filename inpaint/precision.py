@@ -1,8 +1,9 @@
 """Chooses the device and the precision of networks: bfloat16 where the hardware multiplies it, else float32."""
 
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -24,11 +25,30 @@ def fast_training(accelerator: str) -> str:
     return "bf16-mixed" if fast_dtype(chosen or torch.device("cpu")) == torch.bfloat16 else "32-true"
 
 
+class _Exact:
+    """The flags are the process's own: the first thread that comes sets them, the last one to go puts them back."""
+
+    lock = threading.Lock()
+    threads = 0
+    flags = ExitStack()
+
+
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
     """Within it a GPU's convolutions give the same bits each time, and multiply float32 as float32, not as TF32."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    with _Exact.lock:
+        if not _Exact.threads:
+            _Exact.flags.enter_context(
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+            )
+        _Exact.threads += 1
+    try:
         yield
+    finally:
+        with _Exact.lock:
+            _Exact.threads -= 1
+            if not _Exact.threads:
+                _Exact.flags.close()
 
 
 def find_device(name: str) -> torch.device:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from inpaint.precision import fast_training
+from inpaint.precision import exact_convolutions, fast_training
 from inpaint.train import run as entry
 from tests.train.test_train import composed
 
@@ -35,3 +35,23 @@ def test_on_an_accelerator_its_own_abilities_decide(
 def test_a_precision_can_be_chosen(tmp_path: Path) -> None:
     for precision in ("32-true", "bf16-mixed"):
         assert entry.build(composed(tmp_path, [f"trainer.precision={precision}"]).trainer).precision == precision
+
+
+def test_convolutions_stay_exact_until_the_last_thread_is_done():
+    """Fills of several devices begin and end when they like, and what was set before comes back."""
+
+    def flags() -> tuple[bool, bool]:
+        return torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+
+    before = flags()
+    first, second = exact_convolutions(), exact_convolutions()
+    first.__enter__()
+    second.__enter__()
+    assert flags() == (True, False)
+    first.__exit__(None, None, None)
+    assert flags() == (True, False)
+    second.__exit__(None, None, None)
+    assert flags() == before
+    with pytest.raises(ZeroDivisionError), exact_convolutions():
+        raise ZeroDivisionError
+    assert flags() == before

@@ -324,6 +324,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for _ in range({pictures}):
     once()
+print("done", flush=True)
 """
 
 
@@ -332,13 +333,23 @@ def together(workers: int, name: str, pictures: int) -> float:
     code = WORKER.format(name=name, pictures=pictures)
     command = [sys.executable, "-c", code]
     started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(workers)]
-    for worker in started:
-        assert worker.stdout is not None
-        worker.stdout.readline()
+
+    def heard(word: bytes) -> None:
+        for worker in started:
+            assert worker.stdout is not None
+            assert worker.stdout.readline().strip() == word
+
+    heard(b"ready")
     began = time.perf_counter()
     for worker in started:
-        worker.communicate(b"\n")
-    return workers * pictures / (time.perf_counter() - began)
+        assert worker.stdin is not None
+        worker.stdin.write(b"\n")
+        worker.stdin.flush()
+    heard(b"done")
+    taken = time.perf_counter() - began
+    for worker in started:
+        worker.wait()
+    return workers * pictures / taken
 
 
 def gpu(port: Any, iterations: int) -> None:

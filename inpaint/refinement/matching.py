@@ -149,8 +149,8 @@ def nearest(
     centres = torch.arange(rows * columns, device=features.device).view(rows, columns)[1:-1, 1:-1].flatten()
     inside = box.of(queries)[1:-1, 1:-1]  # no query's patch leaves the box
     fitting = max(1, block_bytes // (4 * rows * columns))  # cells whose scores are held at a time
-    width = max(1, min(fitting, inside.shape[1]))
-    height = max(1, fitting // width)
+    width = max(1, min(fitting // 3 - 2, inside.shape[1]))  # of the queries; cells are one more on each side
+    height = max(1, fitting // (width + 2) - 2)
     for left in range(0, inside.shape[1], width):
         scores, end = cells.new_zeros(0), 0  # of rows of cells that were looked at, and the row after the last of them
         for top in range(0, inside.shape[0], height):
