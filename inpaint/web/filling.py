@@ -79,10 +79,11 @@ class Filling:
     def __init__(self, step: Step, wish: answers.Wish, inpainters: Inpainters, more: str) -> None:
         self.step, self.wish, self.inpainters, self.more = step, wish, inpainters, more
         with step.lock:
-            step.remove_files(step.shown)  # of fills that came to nothing
+            step.coming = []
+            step.remove_files(step.kept)  # the others came to nothing
             step.fills += 1
             self.number, self.first = step.fills, step.made
-        self.results: list[Result] = []  # its variants, which become the step's when there is a first one
+        self.results: list[Result] = []  # its variants, which become the step's when a first one is written
         self.mask = step.folder / f"mask_{self.number}.png"  # what is marked now, whatever is painted meanwhile
         shutil.copyfile(step.mask_file, self.mask)
 
@@ -128,7 +129,7 @@ class Filling:
             with called(target, self.step.target):
                 entry = fill_one(inpainter, job, AS_IT_COMES, progress, on_filled)
         except BaseException:
-            self.results[:] = [result for result in self.results if result not in shown]  # the step's too, if they are
+            self.results[:] = [result for result in self.results if result not in shown]  # and what the step has of it
             raise
         (result,) = shown
         named = entry | {"photo": self.step.name, "output": self.step.target}
@@ -139,9 +140,10 @@ class Filling:
         result.answer = result.answer.model_copy(
             update={"lines": warnings(entry | {"remarks": remarks}), "ready": True}
         )
+        self.keep()
 
     def publish(self, preset: answers.Preset, seed: int, preview: bool, began: float, filled: FilledPhoto) -> Result:
-        """Makes a result of the step. The first variant takes the place of the preview, and of what was before.
+        """Makes a result that is shown: a preview, or a variant whose file is yet to be written.
 
         Raises:
             Cancelled: it was cancelled, or another fill of the step has begun.
@@ -177,9 +179,17 @@ class Filling:
             )
             step.made += 1
             if preview:
-                step.preview = result
-            else:
-                self.results.append(result)
-                step.results, step.preview, step.shown = self.results, None, self.number
-                step.remove_files(self.number)
+                step.coming = [result]
+                return result
+            self.results.append(result)
+            if step.kept != self.number:
+                step.coming = self.results
         return result
+
+    def keep(self) -> None:
+        """The variants that are written become the step's results, and what was before goes."""
+        step = self.step
+        with step.lock:
+            if step.fills == self.number != step.kept:
+                step.results, step.kept, step.coming = self.results, self.number, []
+                step.remove_files(self.number)

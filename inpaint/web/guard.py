@@ -1,12 +1,12 @@
 """Keeps out what does not come from the page or a program that was meant to use it; bounds what is sent."""
 
-import asyncio
 import base64
 import binascii
 import logging
 import re
 import secrets
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
@@ -68,7 +68,7 @@ class Guard:
     - The host's name must be this machine's: another site's name may be made to lead here (DNS rebinding), an address
       may not.
     - A browser must say that the page itself asks, not another site (cross-site request forgery).
-    - With a password, every request must bring it (HTTP Basic, any user name).
+    - With a password, every request must bring it (HTTP Basic, any user name); see `wrong_password`.
 
     Args:
         host: that the server listens at.
@@ -77,7 +77,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str, password: str | None) -> None:
         self.app, self.password = app, password
-        self.one_at_a_time = asyncio.Lock()
+        self.patience: dict[str, float] = {}  # until when no password from an address is looked at
         self.alone = is_loopback(host)
         name = socket.gethostname().lower()
         self.names = {"localhost"} if self.alone else {"localhost", host.lower(), name, f"{name}.local"}
@@ -111,9 +111,6 @@ class Guard:
 
         answer = self.refusal(scope, headers)
         if answer is not None:
-            if answer.status_code == 401 and "authorization" in headers:
-                async with self.one_at_a_time:  # so that guessing takes long, also by many at once
-                    await asyncio.sleep(1)
             await answer(scope, receive, send_with_headers)
             return
         try:
@@ -138,11 +135,28 @@ class Guard:
             foreign = origin is not None and address(origin).netloc.lower() != host.lower()
         if foreign:
             return refused(403, "Another site asked for this: open the page itself.")
-        if self.password is not None and not self.knows_password(headers.get("authorization", "")):
-            answer = refused(401, "Give the password that the server was started with.")
-            answer.headers["www-authenticate"] = 'Basic realm="inpaint", charset="UTF-8"'
-            return answer
+        if self.password is not None:
+            return self.wrong_password(scope, headers.get("authorization"))
         return None
+
+    def wrong_password(self, scope: Scope, authorization: str | None) -> JSONResponse | None:
+        """Why a request may not pass by its password, if it has any.
+
+        Where a wrong one came from, none is looked at for a second, right or wrong: so guessing takes long, also by
+        many at once.
+        """
+        now, client = time.monotonic(), (scope.get("client") or ("",))[0]
+        if authorization is not None and now < self.patience.get(client, 0.0):
+            answer = refused(429, "A wrong password has just come from your address: wait a second, and try again.")
+            answer.headers["retry-after"] = "1"
+            return answer
+        if authorization is not None and self.knows_password(authorization):
+            return None
+        if authorization is not None:
+            self.patience = {one: until for one, until in self.patience.items() if now < until} | {client: now + 1}
+        answer = refused(401, "Give the password that the server was started with.")
+        answer.headers["www-authenticate"] = 'Basic realm="inpaint", charset="UTF-8"'
+        return answer
 
     def knows_password(self, authorization: str) -> bool:
         """Whether a header holds the password."""

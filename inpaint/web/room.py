@@ -75,5 +75,5 @@ def check_memory(path: Path, max_pixels: int, margins: Margins | None = None) ->
         if needed > free:
             raise UserError(
                 f"{path} has {image.width} x {image.height} pixels, for which about {needed / 2**30:.1f} GiB of memory "
-                f"are needed, and {free / 2**30:.1f} are free: make it smaller."
+                f"are needed, and {free / 2**30:.1f} are free: make it smaller, or try again when more is free."
             )

@@ -465,13 +465,12 @@ def plain_name(name: str | None, otherwise: str = "photo") -> str:
     """
     last = re.split(r"[/\\]", name or "")[-1]
     plain = "".join(one for one in last if not unicodedata.category(one).startswith("C")).strip()
+    while Path(plain).suffix.lower() in LISTS:
+        plain = Path(plain).stem
     if not plain.strip("."):
         return otherwise
     suffix = Path(plain).suffix
-    plain = fitting(Path(plain).stem, suffix) if suffix.lower() in SUFFIXES else fitting(plain)
-    while Path(plain).suffix.lower() in LISTS:
-        plain = Path(plain).stem
-    return plain
+    return fitting(Path(plain).stem, suffix) if suffix.lower() in SUFFIXES else fitting(plain)
 
 
 def painted(session: Session, step: Step, path: Path) -> Response:

@@ -19,12 +19,14 @@ from inpaint.imaging.reading import SUFFIXES
 from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo, target_for
 from inpaint.photo.masks import as_mask, checked_mask
+from inpaint.photo.photo import Marked
 from inpaint.web import answers
 from inpaint.web.room import check_memory
 from inpaint.web.shown import Shown, extent, show, write_overlay
 from inpaint.web.strokes import MOST_POINTS, MOST_WORK, File, Stroke, Whole, paint, work
 from inpaint.web.work import Task
 
+GO_ON = "save the mask, press Clear, load it, and go on."
 MOST_MASKS = 20  # files a step
 GONE = "This is not there any more: something else took its place."
 READING = threading.Lock()  # held while a whole photo is worked on beside the fills: one at a time, so memory suffices
@@ -87,12 +89,12 @@ class Step:
             self.size, self.picture = read.size, show(read, folder / "picture")
         self.strokes: list[Stroke] = []
         self.painted = np.packbits(np.zeros(self.size, dtype=bool))  # what they mark, eight pixels a byte
-        self.masks: dict[str, np.ndarray] = {}  # what mask files mark, likewise
+        self.masks = 0  # how many mask files there have been
         self.mask: answers.Mask | None = None
         self.lock = threading.Lock()  # held while the following change
-        self.results: list[Result] = []  # variants, of one fill
-        self.preview: Result | None = None
-        self.shown = 0  # the number of the fill that the results are of
+        self.results: list[Result] = []  # of the last fill of which a variant was written,
+        self.kept = 0  # which has this number
+        self.coming: list[Result] = []  # of a newer one, of which none was written yet: its preview, or a variant
         self.versions = self.fills = self.made = 0  # how many masks, fills and results there have been
 
     @property
@@ -111,13 +113,18 @@ class Step:
         Raises:
             UserError: it cannot be understood as a mask of this photo, or there are too many.
         """
-        if len(self.masks) >= MOST_MASKS:
+        if self.masks >= MOST_MASKS:
             raise UserError(f"There are {MOST_MASKS} masks already: start again with the photo.")
         with called(path, name), READING:
             marked = as_mask(path, self.size, max_pixels=self.max_pixels)
-        file = str(len(self.masks) + 1)
-        self.masks[file] = np.packbits(marked)
-        return file
+        name = str(self.masks + 1)
+        np.save(self.folder / f"uploaded_{name}.npy", np.packbits(marked))
+        self.masks += 1
+        return name
+
+    def uploaded(self, name: str) -> Marked:
+        """What an uploaded mask file marks."""
+        return self.unpacked(np.load(self.folder / f"uploaded_{name}.npy", allow_pickle=False))
 
     def paint(self, strokes: list[Stroke]) -> answers.Mask | None:
         """Marks what the strokes mark, instead of what was marked before; None if that is nothing.
@@ -126,21 +133,24 @@ class Step:
             UserError: there are too many points, or the strokes would take too long.
             Missing: there is no such mask file.
         """
-        if sum(len(stroke.points) for stroke in strokes if not isinstance(stroke, File | Whole)) > MOST_POINTS:
-            raise UserError(f"The strokes have more than {MOST_POINTS} points: save the mask, load it, and go on.")
-        if sum(work(stroke, self.size) for stroke in strokes) > MOST_WORK:
-            raise UserError("The strokes are too many and too large to be painted: save the mask, load it, and go on.")
+        cleared = max(
+            (at for at, one in enumerate(strokes) if isinstance(one, Whole) and one.tool == "clear"), default=0
+        )
+        counted = strokes[cleared:]  # what was before does not show
+        if sum(len(stroke.points) for stroke in counted if not isinstance(stroke, File | Whole)) > MOST_POINTS:
+            raise UserError(f"The strokes have more than {MOST_POINTS} points: {GO_ON}")
+        if sum(work(stroke, self.size) for stroke in counted) > MOST_WORK:
+            raise UserError(f"The strokes are too many and too large to be painted: {GO_ON}")
         names = {stroke.file for stroke in strokes if isinstance(stroke, File)}
-        if missing := names - self.masks.keys():
+        if missing := names - {str(number + 1) for number in range(self.masks)}:
             raise Missing(f"There is no mask file {min(missing)!r} here.")
         with READING:
             before = len(self.strokes) if strokes[: len(self.strokes)] == self.strokes else 0  # are painted already
-            marked = self.unpacked(self.painted) if before else np.zeros(self.size, dtype=bool)
-            new = strokes[before:]
-            paint(marked, new, {one.file: self.unpacked(self.masks[one.file]) for one in new if isinstance(one, File)})
-            self.strokes, self.painted = strokes, np.packbits(marked)
+            marked = self.unpacked(self.painted) if before > cleared else np.zeros(self.size, dtype=bool)
+            paint(marked, strokes[max(before, cleared) :], self.uploaded)
+            painted = np.packbits(marked)
             if not marked.any():
-                self.mask = None
+                self.strokes, self.painted, self.mask = strokes, painted, None
                 return None
             mask = enlarge(marked)
             problem = None
@@ -150,24 +160,28 @@ class Step:
             except UserError as error:
                 problem = str(error)
             box = extent(mask.weights > 0)
+            new = [path.with_name(f"new_{path.name}") for path in (self.overlay, self.mask_file)]
+            write_overlay(marked, mask, box, new[0])
+            Image.fromarray(marked).save(new[1])
+            for path in new:  # both are whole
+                path.replace(path.with_name(path.name.removeprefix("new_")))
             self.versions += 1
-            write_overlay(marked, mask, box, self.overlay)
-            Image.fromarray(marked).save(self.mask_file)
+            self.strokes, self.painted = strokes, painted
         lines = [enlarged(*mask.dilate).strip(" ,"), *mask.remarks("press Swap")]
         self.mask = answers.Mask(
             version=self.versions, box=box, marked=mask.marked, share=mask.share, lines=lines, problem=problem
         )
         return self.mask
 
-    def unpacked(self, bits: np.ndarray) -> np.ndarray:
+    def unpacked(self, bits: np.ndarray) -> Marked:
         """What is marked, a pixel a byte."""
         height, width = self.size
         return np.unpackbits(bits, count=height * width).view(bool).reshape(self.size)
 
     def all_results(self) -> list[Result]:
-        """The variants, then the preview while its fill runs."""
-        preview = self.preview
-        return [*self.results, *([preview] if preview is not None and not preview.task.over else [])]
+        """The variants, then the preview while its fill runs; or the variants that take their place."""
+        coming = [result for result in self.coming if not result.task.over]
+        return coming if any(not result.answer.preview for result in coming) else [*self.results, *coming]
 
     def remove_files(self, *but: int) -> None:
         """Removes the files of all fills but these numbers."""

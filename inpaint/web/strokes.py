@@ -1,6 +1,6 @@
 """Strokes, as a person paints them over a photo, and the mask that they make, exact to the pixel."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -20,8 +20,11 @@ Rows = Int[np.ndarray, " segments"]
 Changes = Integer[np.ndarray, "height width+1"]  # of a number, from one pixel of a row to the next one
 
 AT_A_TIME = 2**15  # rows of segments: as many as processors' caches hold
-MOST_WORK = 2_500_000_000  # pixels of strokes' boxes, about 5 s;
-ROW, WHOLE = 100, 0.1  # as many take as long as a segment in a row, and as a pixel where a stroke is the whole photo
+MOST_WORK = 5.0  # seconds that a list of strokes may take, about, on a slow core:
+A_STROKE, A_ROW = 4e-4, 1e-6  # for a stroke, and each row of its box
+A_PART = 2e-7  # for each row that a segment of its line reaches
+A_PIXEL = {"brush": 2e-9, "lasso": 5e-9}  # for each pixel of its box
+A_PIXEL_OF_ALL = 2e-10  # for each pixel of the photo, for strokes that are simply that
 
 
 class Brush(BaseModel):
@@ -65,13 +68,13 @@ class Whole(BaseModel):
 Stroke = Annotated[Brush | Lasso | Rectangle | File | Whole, Field(discriminator="tool")]
 
 
-def paint(marked: Marked, strokes: list[Stroke], files: Mapping[str, Marked]) -> None:
+def paint(marked: Marked, strokes: list[Stroke], uploaded: Callable[[str], Marked]) -> None:
     """Changes what is marked on a photo as strokes do, one after the other.
 
     A pixel belongs to a stroke if its centre does. What lies outside the photo is cut off.
 
-    Raises:
-        KeyError: there is no such file.
+    Args:
+        uploaded: gives what a mask file marks, by the name that the server gave it.
     """
     for stroke in strokes:
         match stroke:
@@ -82,7 +85,7 @@ def paint(marked: Marked, strokes: list[Stroke], files: Mapping[str, Marked]) ->
             case Rectangle():
                 rectangle(marked, np.array(stroke.points), not stroke.erase)
             case File():
-                marked |= files[stroke.file]
+                marked |= uploaded(stroke.file)
             case Whole(tool="clear"):
                 marked[:] = False
             case Whole():
@@ -90,13 +93,15 @@ def paint(marked: Marked, strokes: list[Stroke], files: Mapping[str, Marked]) ->
 
 
 def work(stroke: Stroke, size: tuple[int, int]) -> float:
-    """About the time that a stroke takes, in pixels, on a photo of that height and width; see `MOST_WORK`."""
+    """About the seconds that a stroke takes on a photo of that height and width."""
     if not isinstance(stroke, Brush | Lasso):
-        return WHOLE * size[0] * size[1]
+        return A_STROKE + A_PIXEL_OF_ALL * size[0] * size[1]
     points, radius = np.array(stroke.points), stroke.size / 2 if isinstance(stroke, Brush) else 0.0
     left, top, right, bottom = bounds(points, radius, size)
-    first, last = rows_reached(Segments.along(points), radius, top, bottom)
-    return ROW * float((last - first).sum()) + max(0, right - left) * max(0, bottom - top)
+    first, last = rows_reached(Segments.along(points, closed=stroke.tool == "lasso"), radius, top, bottom)
+    height, width = max(0, bottom - top), max(0, right - left)
+    parts = float((last - first).sum())
+    return A_STROKE + A_ROW * height + A_PART * parts + A_PIXEL[stroke.tool] * height * width
 
 
 class Segments(NamedTuple):

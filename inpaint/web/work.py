@@ -11,7 +11,8 @@ from typing import Literal
 from inpaint.errors import UserError
 from inpaint.web.room import Busy
 
-MOST_WAITING = 100
+MOST_WAITING = 100  # tasks,
+MOST_HELD = 1000  # and with those that were cancelled, which keep their places until their turn comes
 State = Literal["waiting", "preview", "filling", "done", "cancelled", "failed"]
 
 
@@ -106,7 +107,7 @@ class Queue:
     def check_room(self) -> None:
         """Raises `Busy` if too many tasks wait already."""
         with self.lock:
-            if sum(not task.over for task in self.tasks) >= MOST_WAITING:
+            if sum(not task.over for task in self.tasks) >= MOST_WAITING or len(self.tasks) >= MOST_HELD:
                 raise Busy(f"{MOST_WAITING} fills wait already: try again in a while.")
 
     def add(self, task: Task) -> None:

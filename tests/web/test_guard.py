@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import itertools
 import json
 import socket
 from urllib.parse import unquote
@@ -127,19 +128,14 @@ def basic(password, user="anyone"):
 
 @pytest.mark.parametrize("password", ["correct horse", "Füße: größer", "a:b"])
 def test_passwords(monkeypatch, password):
-    waited = []
-
-    async def sleep(seconds):
-        waited.append(seconds)
-
-    monkeypatch.setattr("inpaint.web.guard.asyncio.sleep", sleep)
+    now = itertools.count()  # each look at the time is a second later
+    monkeypatch.setattr("inpaint.web.guard.time.monotonic", lambda: next(now))
     app = guarded(password=password)
     for path in ("/", "/api/about"):
         none = ask(app, {}, path)
         assert none.status_code == 401
         assert none.headers["www-authenticate"] == 'Basic realm="inpaint", charset="UTF-8"'
         assert "password" in none.json()["detail"]
-        assert not waited  # a browser asks so first
         assert ask(app, basic(password), path).status_code == 200
         assert ask(app, basic(password, "another"), path).status_code == 200
     for wrong in (
@@ -154,37 +150,36 @@ def test_passwords(monkeypatch, password):
     ):
         if password == "a:b" and wrong == {"authorization": "Basic " + base64.b64encode(b"a:b").decode()}:
             continue  # whose user is a, and whose password is b
-        waited.clear()
         assert ask(app, wrong).status_code == 401
-        assert waited == [1]
     assert ask(app, {"host": "evil.example"} | basic(password)).status_code == 403
 
 
 def test_guessing_by_many_at_once_is_no_quicker(monkeypatch):
-    """Wrong passwords wait one after the other; the right one waits for nobody."""
-    waits, most = [0], [0]
+    """After a wrong password nothing from the same address is looked at for a second, the right one neither."""
+    now = [100.0]
+    monkeypatch.setattr("inpaint.web.guard.time.monotonic", lambda: now[0])
     app = guarded(password="right")
 
-    async def sleep(_):
-        waits[0] += 1
-        most[0] = max(most[0], waits[0])
-        await go_on.wait()
-        waits[0] -= 1
-
     async def many():
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:80") as client:
-            guesses = [asyncio.create_task(client.get("/", headers=basic(str(n)))) for n in range(5)]
-            while not waits[0]:
-                await pause(0)
-            assert (await client.get("/", headers=basic("right"))).status_code == 200
-            assert not any(guess.done() for guess in guesses)
-            go_on.set()
-            assert {answer.status_code for answer in await asyncio.gather(*guesses)} == {401}
+        near, far = (
+            httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(name, 1)), base_url="http://127.0.0.1:80")
+            for name in ("10.0.0.1", "10.0.0.2")
+        )
+        async with near, far:
 
-    go_on, pause = asyncio.Event(), asyncio.sleep
-    monkeypatch.setattr("inpaint.web.guard.asyncio.sleep", sleep)
+            async def status(client, password):
+                return (await client.get("/", headers=basic(password))).status_code
+
+            assert await status(near, "right") == 200
+            assert [await status(near, guess) for guess in ("0", "1", "right")] == [401, 429, 429]
+            assert (await near.get("/")).status_code == 401  # a browser that asks what is wanted
+            assert await status(far, "right") == 200
+            now[0] += 0.9
+            assert await status(near, "right") == 429
+            now[0] += 0.2
+            assert await status(near, "right") == 200
+
     asyncio.run(many())
-    assert most == [1]
 
 
 @pytest.mark.parametrize(
@@ -425,6 +420,8 @@ NAMES = {
     "a.b.CSV": "a.b",
     "a.png.txt.csv": "a.png",
     ".txt": ".txt",
+    "..txt": "photo",
+    "..csv.txt": "photo",
 }
 
 
@@ -475,7 +472,7 @@ def test_files_of_any_name_stay_in_the_sessions_folder(server, client, name):
     (folder,) = server.temporary.iterdir()
     (own,) = (path for path in folder.iterdir() if path not in before)
     assert own.name == session.rpartition("/")[2]
-    assert {path.suffix for path in own.rglob("*") if path.is_file()} <= {"", ".png", ".jpg"}
+    assert {path.suffix for path in own.rglob("*") if path.is_file()} <= {"", ".png", ".jpg", ".npy"}
     assert client.delete(session).status_code == 204
     assert server.files == before
     assert sorted(server.temporary.parent.iterdir()) == outside

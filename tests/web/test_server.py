@@ -454,11 +454,15 @@ def test_too_many_points_are_refused(client):
 def test_strokes_that_would_take_long_are_refused(client):
     session = begin(client, "tall.png", png((4000, 20)))
     stroke = {"tool": "brush", "size": 4000, "points": [[1, 1], [19, 3999]] * 6000}
+    files = {"mask": ("mask.png", mask((2, 2, 9, 900), (4000, 20)))}
+    uploaded = client.post(f"{session}/steps/0/masks", files=files).json()["file"]
     answer = client.put(f"{session}/steps/0/strokes", json={"strokes": [stroke]})
     assert refusal(answer) == (
-        "The strokes are too many and too large to be painted: save the mask, load it, and go on."
+        "The strokes are too many and too large to be painted: save the mask, press Clear, load it, and go on."
     )
     assert client.get(session).json()["steps"][0]["strokes"] == []
+    more = [stroke, {"tool": "clear"}, {"tool": "file", "file": uploaded}]  # as the sentence says
+    assert paint(client, session, *more)["marked"] > 0
 
 
 def test_only_strokes_that_came_are_painted(client, monkeypatch):

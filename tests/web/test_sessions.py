@@ -324,7 +324,7 @@ def test_waiting_for_files_holds_no_threads(all_sessions, tmp_path, slow_write):
     session = begun(all_sessions, tmp_path)
     session.fill(session.steps[0], wish())
     assert slow_write.began.wait(TOO_LONG)
-    (result,) = session.steps[0].results
+    (result,) = session.steps[0].all_results()
 
     async def many():
         waiting = [asyncio.create_task(result.wait()) for _ in range(1000)]
@@ -382,6 +382,44 @@ def test_what_was_there_stays_until_there_is_a_variant(all_sessions, tmp_path, i
         with pytest.raises(Missing, match=f"no result {number} "):
             step.result(number)
     assert not before.file.exists()
+
+
+def test_a_variant_that_cannot_be_written_leaves_what_was_there(all_sessions, tmp_path, monkeypatch):
+    """It is shown before its file is written, which then fails: a full disk, say."""
+    session = begun(all_sessions, tmp_path)
+    (before,) = done(session)
+    content = before.file.read_bytes()
+    shown = []
+
+    def fails(*_):
+        shown.extend(session.event().results)
+        raise UserError("The disk is full.")
+
+    monkeypatch.setattr(run, "write_photo", fails)
+    session.fill(session.steps[0], wish())
+    session.task.ended.result(TOO_LONG)
+    assert [result.number for result in shown] == [session.state().first]
+    assert (session.state().state, session.state().error) == ("failed", "The disk is full.")
+    assert session.event().results == [before.answer]
+    assert session.steps[0].result(before.answer.number).file.read_bytes() == content
+
+
+def test_a_mask_that_cannot_be_written_changes_nothing(all_sessions, tmp_path, monkeypatch):
+    session = begun(all_sessions, tmp_path)
+    (step,) = session.steps
+    mask, overlay = step.mask_file.read_bytes(), step.overlay.read_bytes()
+    before = step.answer()
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inpaint.web.steps.write_overlay", fails)
+        with pytest.raises(OSError, match="No space"):
+            step.paint([BOX, Rectangle(tool="box", points=((3, 3), (9, 9)))])
+    assert step.answer() == before
+    assert (step.mask_file.read_bytes(), step.overlay.read_bytes()) == (mask, overlay)
+    assert step.paint([BOX]).marked == before.mask.marked
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])

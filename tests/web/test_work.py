@@ -5,7 +5,7 @@ import pytest
 
 from inpaint.errors import UserError
 from inpaint.web import work
-from inpaint.web.work import MOST_WAITING, Cancelled, Queue, Task
+from inpaint.web.work import MOST_HELD, MOST_WAITING, Cancelled, Queue, Task
 
 SOON = 20  # seconds, after which something is broken
 
@@ -166,12 +166,23 @@ def test_so_many_may_wait_and_no_more(queue):
         queue.check_room()
     works[-1].task.cancel()
     queue.check_room()
-    (last,) = added(queue, Work())  # what is cancelled does not count
+    (last,) = added(queue, Work())  # what is cancelled does not count, up to a bound
     for one in works:
         one.task.cancel()
         one.goes_on.set()
     last.finish()
     assert last.task.state == "done"
+
+
+def test_what_is_cancelled_does_not_pile_up(queue):
+    (running,) = added(queue, Work())
+    for _ in range(MOST_HELD - 1):
+        queue.check_room()
+        (one,) = added(queue, Work())
+        one.task.cancel()
+    with pytest.raises(UserError, match="fills wait already"):
+        queue.check_room()
+    running.finish()
 
 
 def test_closing_ends_everything(queue):

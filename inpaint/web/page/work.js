@@ -13,7 +13,7 @@ let again = null; // the timer of the next question
 let saving = null;
 let filling = null;
 let cancelling = null;
-let unsaved = false;
+let unsaved = null; // the step whose list the server has yet to hear of
 
 /** Shows a complaint about nothing in particular on the page, or takes it away. */
 export const tell = (text) => complain(state.session ? "notice" : "start-alert", text);
@@ -79,10 +79,10 @@ export async function startOver() {
 
 /** Changes the list of strokes and sends it. */
 export function setStrokes(strokes, undone = []) {
-    step().saved ??= step().strokes;
-    step().strokes = strokes;
+    unsaved = step();
+    unsaved.saved ??= unsaved.strokes;
+    unsaved.strokes = strokes;
     for (const place of ["notice", "mask-alert", "fill-alert"]) complain(place, "");
-    unsaved = true;
     change({ undone });
     saving ??= save();
 }
@@ -91,9 +91,9 @@ export function setStrokes(strokes, undone = []) {
 async function save() {
     while (unsaved && state.session) {
         await pause(60);
-        const [session, shown] = [state.session, step()];
+        const [session, shown] = [state.session, unsaved];
         if (!session) break;
-        unsaved = false;
+        unsaved = null;
         try {
             const mask = await api.putStrokes(session.id, shown.number, shown.strokes);
             state.lost = false;
@@ -105,10 +105,11 @@ async function save() {
             if (session !== state.session) continue;
             if (error.status !== 0) { // what is shown is what the server has
                 Object.assign(shown, { strokes: shown.saved });
+                unsaved = null; // what was drawn meanwhile goes with it
                 fail("mask-alert", error);
                 continue;
             }
-            unsaved = true; // nobody answered: try again
+            unsaved ??= shown; // nobody answered: try again
             change({ lost: true });
             await pause(AGAIN);
         }
