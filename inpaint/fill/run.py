@@ -144,8 +144,8 @@ def run_many(jobs: list[Job], engine: Callable[[Callable], Outcomes], keep: bool
                 if keep and became != "skipped":
                     entries[number] = entry
                 show(done)
-                worked, line = done - counts["skipped"], f"[{done}/{len(jobs)}] {jobs[number].name}"
-                seconds = (time.monotonic() - began) / worked * (len(jobs) - done) if worked else 0.0
+                line, filled = f"[{done}/{len(jobs)}] {jobs[number].name}", counts["filled"]  # others take no time
+                seconds = (time.monotonic() - began) / filled * (len(jobs) - done) if filled else 0.0
                 say(f"{line}: {summary}" + (f" ({duration(seconds)} left)" if seconds else ""))
                 for text in warnings(entry) if became == "filled" else ():
                     say(f"{line}: {text}")

@@ -113,7 +113,9 @@ def _why_unreadable(path: str | Path) -> str:
     if _brands(path) & AVIF_BRANDS and not features.check("avif"):
         return f"{path} is an AVIF picture, which the installed Pillow cannot read: pip install --upgrade pillow."
     with Path(path).open("rb") as file:
-        if file.read(4) in (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b"):
+        if not (first := file.read(4)):
+            return f"{path} is empty."
+        if first in (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b"):
             return (
                 f"{path} is a TIFF that is damaged, or whose kind of pixels cannot be read: "
                 "save it with 8 bits a channel, or as a PNG."

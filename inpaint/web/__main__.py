@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import socket
 import sys
 import threading
 import webbrowser
@@ -14,6 +13,7 @@ import typer
 from inpaint.errors import UserError
 from inpaint.fill.printing import printable
 from inpaint.photo.defaults import MAX_PIXELS, MAX_SIDE
+from inpaint.web.addresses import bound, is_loopback, own_address, url_host
 
 PORT = 8472
 MISSING = "The page takes further packages: pip install 'neural-patch-synthesis[web]'."
@@ -57,7 +57,11 @@ def web(
     python -m inpaint.web --host 0.0.0.0 --password ...
     """
     try:
-        # imported here, for it takes seconds, which --help has no need of
+        if not is_loopback(host) and not password and not anyone:
+            raise UserError(
+                f"--host {host} lets others on the network reach the page: give a --password, or "
+                "--anyone-on-the-network if anyone may use it."
+            )
         try:
             import fastapi  # noqa: F401
             import psutil  # noqa: F401
@@ -65,15 +69,10 @@ def web(
             import uvicorn
         except ImportError:
             raise UserError(MISSING) from None
-        from inpaint.web.guard import is_loopback
+        listening = bound(host, port)
+        # imported here, for it takes seconds, which neither --help nor what is wrong above has need of
         from inpaint.web.server import create_app
 
-        if not is_loopback(host) and not password and not anyone:
-            raise UserError(
-                f"--host {host} lets others on the network reach the page: give a --password, or "
-                "--anyone-on-the-network if anyone may use it."
-            )
-        listening = bound(host, port)
         choices = {
             "content": content and os.path.expanduser(content),
             "max_side": max_side,
@@ -101,36 +100,14 @@ def web(
     server = Server(
         uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5)
     )
-    for_others = "" if is_loopback(host) else f", for others at {address.replace('localhost', socket.gethostname())}"
+    reached = own_address(listening.family) if host in ("0.0.0.0", "::") else host
+    for_others = "" if is_loopback(host) else f", for others at {address.replace(url_host(host), url_host(reached), 1)}"
     print(f"The page is at {address}{for_others} (Ctrl-C ends it).", flush=True)
     if browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     print("Stopped. What the pages worked on is removed.", flush=True)
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address; a UserError if it cannot be."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(family)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)  # who comes before the server is ready waits
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "there is no such name"
-        raise UserError(
-            f"{host}, port {port}, cannot be listened at ({reason}): give another --port or --host."
-        ) from None
-    return listening
-
-
-def url_host(host: str) -> str:
-    """A host as it stands in an address that a browser on this machine can open."""
-    if host in ("0.0.0.0", "::"):
-        return "localhost"
-    return f"[{host}]" if ":" in host else host
 
 
 def main() -> None:

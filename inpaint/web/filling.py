@@ -26,7 +26,7 @@ from inpaint.web.shown import extent, show
 from inpaint.web.steps import Result, Step, called
 from inpaint.web.work import Cancelled, Task
 
-COSTS = {"instant": 1.0, "default": 3.0, "best": 9.0}  # about in proportion to the seconds
+COSTS = {"instant": 1.0, "default": 6.0, "best": 16.0}  # about in proportion to the seconds
 AS_IT_COMES = Options([], invert=False, dilate=None, feather=None, overwrite=True, intermediates=None)
 BESIDE = 16  # pixels around what changed that are shown with it
 

@@ -9,14 +9,13 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inpaint.web.addresses import address, is_address, is_loopback
 from inpaint.web.room import Busy, check_disk
 
 POLICY = (
@@ -35,31 +34,6 @@ TAKES_FILES = re.compile("^/api/(fill|sessions|sessions/[^/]+/steps/[^/]+/masks)
 FOR_JSON = 2**23  # bytes
 RETRY_AFTER = 30  # seconds
 BESIDE_FILES = 2**16  # bytes of a form, beside its files
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address can be reached from this machine alone."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_address(host: str) -> bool:
-    """Whether it is an address of numbers, not a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def address(text: str) -> SplitResult:
-    """The parts of an address, none of them where it is no address."""
-    try:
-        return urlsplit(text)
-    except ValueError:
-        return urlsplit("")
 
 
 class Guard:
@@ -167,7 +141,11 @@ class Guard:
             given = base64.b64decode(encoded, validate=True).partition(b":")[2]
         except (binascii.Error, ValueError):
             return False
-        return secrets.compare_digest(given, self.password.encode())
+        # some programs write Latin-1, whatever they are told
+        return any(
+            secrets.compare_digest(given, self.password.encode(encoding, "xmlcharrefreplace"))
+            for encoding in ("utf-8", "latin-1")
+        )
 
 
 class TooLarge(Exception):

@@ -52,7 +52,9 @@ SENTENCES = {  # for those of the libraries
     "Not Found": "There is nothing at this address.",
     "Method Not Allowed": "This address takes no requests of this kind.",
     "There was an error parsing the body": "The request cannot be read.",
+    "Invalid multipart data.": "The form cannot be read.",
 }
+FIELDS = {"photo", "mask", "box", "expand", "invert", "dilate", "feather", "preset", "seed"}  # of `POST /api/fill`
 TICK = 0.1  # seconds between two looks at how far a fill is
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": answers.Problem, "description": "The request cannot be read."},
@@ -193,15 +195,30 @@ def create_app(
         request: Request,
         photo: UploadFile,
         mask: UploadFile | None = None,
-        box: Annotated[list[str], Form(description="LEFT,TOP,RIGHT,BOTTOM in pixels, instead of a mask.")] = [],  # noqa: B006
-        expand: Annotated[str | None, Form(description="LEFT,TOP,RIGHT,BOTTOM, in pixels or per cent.")] = None,
+        box: Annotated[
+            list[str],
+            Form(description="LEFT,TOP,RIGHT,BOTTOM in pixels, instead of a mask.", examples=[[]]),
+        ] = [],  # noqa: B006
+        expand: Annotated[
+            str | None, Form(description="LEFT,TOP,RIGHT,BOTTOM, in pixels or per cent.", examples=[""])
+        ] = None,
         invert: Annotated[bool, Form(description="Black removes.")] = False,
-        dilate: Annotated[int | None, Form(ge=0, le=10_000)] = None,
-        feather: Annotated[int | None, Form(ge=0, le=10_000)] = None,
-        preset: Annotated[answers.Preset, Form()] = "default",
-        seed: Annotated[int, Form(ge=0, lt=2**63)] = 0,
+        dilate: Annotated[
+            int | None,
+            Form(
+                ge=0, le=10_000, examples=[""], description="Pixels by which the mask is enlarged, if not as it comes."
+            ),
+        ] = None,
+        feather: Annotated[
+            int | None,
+            Form(ge=0, le=10_000, examples=[""], description="Pixels over which the fill fades, if not as it comes."),
+        ] = None,
+        preset: Annotated[answers.Preset, Form(description="The quality.")] = "default",
+        seed: Annotated[int, Form(ge=0, lt=2**63, description="Another one gives another fill.")] = 0,
     ) -> Response:
         """Fills a photo: the answer is the file that the command would have written. It waits in the queue."""
+        if unknown := sorted((await request.form()).keys() - FIELDS):
+            raise UserError(f"There is no field {unknown[0]}: the fields are {', '.join(sorted(FIELDS))}.")
         if mask is None and not box and expand is None:
             raise UserError("Nothing says what to remove: give a mask, a box, or more canvas by expand.")
         if mask is None and invert:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from inpaint.errors import UserError
 from inpaint.web import __main__ as command
+from inpaint.web.addresses import own_address, url_host
 from tests.photo.test_inpainter import network_file
 from tests.web.helpers import PATIENCE, begin, paint, png
 
@@ -177,4 +178,10 @@ def test_nothing_is_left_of_a_server_that_could_not_start(tmp_path, monkeypatch)
     ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "localhost"), ("::", "localhost")]
 )
 def test_addresses_that_a_browser_can_open(host, shown):
-    assert command.url_host(host) == shown
+    assert url_host(host) == shown
+
+
+def test_others_are_told_an_address_of_numbers_or_a_name():
+    """A phone may not know this machine's name."""
+    found = own_address(socket.AF_INET)
+    assert found == socket.gethostname() or re.fullmatch(r"\d+(\.\d+){3}", found)

@@ -154,6 +154,17 @@ def test_passwords(monkeypatch, password):
     assert ask(app, {"host": "evil.example"} | basic(password)).status_code == 403
 
 
+def test_a_password_may_come_in_either_encoding():
+    """Browsers write UTF-8, and some programs Latin-1."""
+    latin = {"authorization": "Basic " + base64.b64encode("anyone:Füße".encode("latin-1")).decode()}
+    assert ask(guarded(password="Füße"), latin).status_code == 200
+    assert ask(guarded(password="Füße"), basic("Füße")).status_code == 200
+    for password in ("🐦", "ü🐦"):  # which Latin-1 has not, or not all of
+        for wrong in (b"", "ü".encode("latin-1")):
+            header = {"authorization": "Basic " + base64.b64encode(b"anyone:" + wrong).decode()}
+            assert ask(guarded(password=password), header).status_code == 401
+
+
 def test_guessing_by_many_at_once_is_no_quicker(monkeypatch):
     """After a wrong password nothing from the same address is looked at for a second, the right one neither."""
     now = [100.0]

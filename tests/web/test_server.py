@@ -722,3 +722,23 @@ def test_a_photo_longer_than_a_jpeg_can_be_is_shown(client):
     assert answer.status_code == 200, answer.text
     shown = Image.open(io.BytesIO(answer.content))
     assert shown.width == 17_500
+
+
+def test_a_field_that_there_is_not_is_named(client):
+    """A misspelt seed would else be passed over in silence."""
+    answer = client.post("/api/fill", files={"photo": ("a.png", png()), "mask": ("m.png", mask())}, data={"sed": "3"})
+    assert answer.status_code == 422
+    assert refusal(answer).startswith("There is no field sed: the fields are box, dilate, expand,")
+
+
+def test_fields_left_as_the_documentation_shows_them_change_nothing(client):
+    """Its examples are sent by who tries it out there."""
+    schema = client.get("/openapi.json").json()
+    (name,) = (name for name in schema["components"]["schemas"] if name.startswith("Body_fill"))
+    properties = schema["components"]["schemas"][name]["properties"]
+    shown = {field: one["examples"][0] for field, one in properties.items() if "examples" in one}
+    assert shown == {"box": [], "expand": "", "dilate": "", "feather": ""}
+    files = {"photo": ("a.png", png()), "mask": ("m.png", mask())}
+    plain, tried = (client.post("/api/fill", files=files, data=data) for data in ({}, shown))
+    assert tried.status_code == 200, tried.text
+    assert tried.content == plain.content

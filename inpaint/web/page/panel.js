@@ -127,10 +127,11 @@ function drawWork() {
     }
     const waiting = fill.state === "waiting";
     progress("fill-progress", waiting ? null : fill.share);
-    const words = [];
+    const words = state.lost ? ["The server has not answered for a while"] : [];
     const variant = Math.min(fill.done + 1, fill.of);
-    if (fill.of > 1 && fill.state === "filling") words.push(`Variant ${variant} of ${fill.of}`);
-    if (waiting) words.push(fill.place > 0 ? `${fill.place} before yours` : "Starting");
+    if (!state.lost && fill.of > 1 && fill.state === "filling") words.push(`Variant ${variant} of ${fill.of}`);
+    if (state.lost) progress("fill-progress", null);
+    else if (waiting) words.push(fill.place > 0 ? `${fill.place} before yours` : "Starting");
     else if (fill.state === "preview") words.push("Making a preview");
     else words.push(fill.seconds_left === null ? "Starting" : timeLeft(fill.seconds_left));
     write("fill-text", words.join(", "));

@@ -60,6 +60,18 @@ const line = new Konva.Shape({
         context.strokeStyle = "#222";
         context.lineWidth = 2 * unit;
         context.stroke();
+        context.font = `600 ${13 * unit}px sans-serif`;
+        context.lineJoin = "round";
+        for (const [word, side, there] of [["Before", -1, state.split > 0], ["After", 1, state.split < 1]]) {
+            if (!there) continue;
+            context.textAlign = side < 0 ? "right" : "left";
+            const at = [word, x + side * 12 * unit, (top - view.y) / view.scale + 24 * unit];
+            context.strokeStyle = "rgb(0 0 0 / 0.6)";
+            context.lineWidth = 4 * unit;
+            context.strokeText(...at);
+            context.fillStyle = "#fff";
+            context.fillText(...at);
+        }
     },
     visible: false,
 });
