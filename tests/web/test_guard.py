@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI, Request
 
 from inpaint.files import LONGEST_NAME
+from inpaint.web.files import plain_name
 from inpaint.web.guard import FOR_JSON, Bounded, Guard
-from inpaint.web.server import plain_name
 from tests.photo.test_inpainter import network_file
 from tests.web.helpers import begin, filled, mask, paint, png, running, serving
 

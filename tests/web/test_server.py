@@ -18,7 +18,8 @@ from inpaint.errors import UserError
 from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo
 from inpaint.photo.masks import as_mask
-from inpaint.web.server import EXAMPLE, plain_name
+from inpaint.web.files import plain_name
+from inpaint.web.server import EXAMPLE
 from inpaint.web.strokes import paint as paint_over
 from tests.photo.test_inpainter import network_file
 from tests.web.helpers import (
@@ -606,7 +607,7 @@ def test_memory_is_asked_for_again_when_a_programs_turn_comes(client, monkeypatc
         if len(asked) == 2:
             raise UserError(f"{path} does not fit any more.")
 
-    monkeypatch.setattr("inpaint.web.server.check_memory", check)
+    monkeypatch.setattr("inpaint.web.programs.check_memory", check)
     answer = client.post("/api/fill", files={"photo": ("photo.png", png())}, data={"box": "1,1,9,9"})
     assert refusal(answer) == "photo.png does not fit any more."
 
@@ -643,7 +644,7 @@ def test_there_is_no_room(server, client, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("inpaint.web.server.shutil.copyfileobj", fails)
+        patched.setattr("inpaint.web.files.shutil.copyfileobj", fails)
         assert no_room(client.post("/api/sessions", files=files)) == full
     with monkeypatch.context() as patched:
         patched.setattr("inpaint.web.filling.shutil.copyfile", fails)
