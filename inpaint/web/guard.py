@@ -141,11 +141,10 @@ class Guard:
             given = base64.b64decode(encoded, validate=True).partition(b":")[2]
         except (binascii.Error, ValueError):
             return False
-        # some programs write Latin-1, whatever they are told
-        return any(
-            secrets.compare_digest(given, self.password.encode(encoding, "xmlcharrefreplace"))
-            for encoding in ("utf-8", "latin-1")
-        )
+        known = [self.password.encode()]
+        with suppress(UnicodeEncodeError):
+            known.append(self.password.encode("latin-1"))  # as some programs write it, whatever they are told
+        return any(secrets.compare_digest(given, one) for one in known)
 
 
 class TooLarge(Exception):
