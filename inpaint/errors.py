@@ -1,6 +1,9 @@
 """Exceptions: a user's mistake, told in one sentence, and an interruption from outside; with their exit codes."""
 
+from collections.abc import Sequence
+
 INTERRUPTED = 130  # the exit code that shells report for Ctrl-C
+SHOWN = 5  # names, at most, in a sentence
 
 
 class UserError(Exception):
@@ -17,3 +20,9 @@ class Interrupted(SystemExit):
 def first_line(error: BaseException) -> str:
     """What another library's error says, as part of a sentence."""
     return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def first_of(names: Sequence[str], kind: str = "") -> str:
+    """The first few names, and how many more (of a kind) there are, as part of a sentence."""
+    more = len(names) - SHOWN
+    return ", ".join(names if more <= 1 else names[:SHOWN]) + (f" and {more} more {kind}".rstrip() if more > 1 else "")

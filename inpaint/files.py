@@ -1,9 +1,10 @@
-"""Atomic writing of files, names that fit, safe reading of weights, and the place of the configuration folder."""
+"""Atomic writing, names that fit, whether files changed, safe reading of weights, the place of the configuration."""
 
+import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,3 +85,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, end)
     except OSError as error:
         raise UserError(f"{path} could not be written: {error.strerror or error}.") from None
+
+
+def state_of(files: Mapping[str, str | Path]) -> str:
+    """A hash of which file each name stands for, and of the files' sizes and times, both -1 of one that is gone."""
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        try:
+            status = os.stat(path)
+            state = status.st_size, status.st_mtime_ns
+        except OSError:
+            state = -1, -1
+        digest.update(repr((name, os.fspath(path), *state)).encode(errors="surrogateescape"))
+    return digest.hexdigest()

@@ -18,8 +18,8 @@ from experiments.pictures import save_jpeg
 from inpaint.content.losses import hole_errors
 from inpaint.content.weights import STARTER
 from inpaint.data.masks import centre_square, free_form, hole_generator, random_blocks
-from inpaint.data.pictures import centre_crop
 from inpaint.evaluation.gallery import gallery
+from inpaint.imaging.crops import centre_crop
 from inpaint.imaging.pixels import composite
 from inpaint.imaging.reading import read_picture
 from inpaint.photo.first_stage import Network, Telea

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from inpaint.classical.filling import fill, filler
-from inpaint.imaging.pixels import composite
+from inpaint.imaging.pixels import white_hole
 
 
 class Classical(pl.LightningModule):
@@ -30,7 +30,7 @@ class Classical(pl.LightningModule):
             seconds.append(time.perf_counter() - began)
         return {
             "id": batch["id"],
-            "input": composite(picture, torch.ones_like(picture), mask),  # the hole shown white
+            "input": white_hole(picture, mask),
             "refined": torch.stack(filled),
             "truth": picture,
             "mask": mask,

@@ -3,7 +3,7 @@
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +13,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from inpaint.data.loading import EvaluationSampler, TrainingLoader, TrainingSampler, collate, outlive_signals
-from inpaint.data.masks import Hole, hole_generator
+from inpaint.data.mask_files import MaskFiles
+from inpaint.data.masks import Hole
 from inpaint.data.pictures import LEAST_SIDE, EvaluationPictures, Pictures, TrainingPictures
 from inpaint.errors import UserError
-from inpaint.files import atomic
+from inpaint.files import atomic, state_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class PictureFiles(NamedTuple):
 
 Splits = tuple[PictureFiles, PictureFiles, PictureFiles]
 """A data set's files for training, validation and test."""
+CHECKED = {"validate": ("val",), "test": ("test",)}
+"""The splits whose holes are checked before a stage begins; before all others all are, for a test may follow."""
 
 
 class PictureDataModule(pl.LightningDataModule, ABC):
@@ -38,8 +41,12 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     Training: random crops at `training_size`, in whole batches. Validation: centre squares at `training_size`,
     with fixed holes. Test: centre squares at `test_size`, with fixed holes, one a batch, since the refinement hands on
     each as soon as it is done. The names of the test pictures are written to `test_pictures.txt` in the trainer's
-    `default_root_dir`. Those whose ids are in `finished` are left out (but for the last, where all are); several
-    processes share the others.
+    `default_root_dir`, and the files of their masks, if holes are from files, to `test_masks.txt`, line by line. Those
+    whose ids are in `finished` are left out (but for the last, where all are); several processes share the others.
+
+    Masks that lie among the pictures count as no pictures. Those that cannot be used raise a `UserError` before the
+    first batch, but for a training picture's own mask, which does when it is read; without a Trainer, such a batch
+    carries the reason alone, in "fault".
 
     Unreadable files are skipped, counted by each process, and named at the end of the run (and in `unreadable`). Under
     a Trainer, more than 1 % of a split's files raises a `UserError` that names them; without one, batches carry the
@@ -52,7 +59,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         training_size, test_size: side in training and validation, and in the test, in pixels.
         crop_scale: smallest and largest training crop, as parts of a picture's shorter side.
         in_memory: keeps the training pictures in memory (see `inpaint.data.pictures.TrainingPictures`).
-        training_hole, evaluation_hole: draw the holes in training, and in validation and test (`inpaint.data.masks`).
+        training_hole, evaluation_hole: draw the holes in training, and in validation and test (`inpaint.data.masks`),
+            or say which files they are from (`inpaint.data.mask_files`).
         samples_per_epoch: training samples an epoch, rounded up to whole batches; None: as many as pictures.
         test_pictures: at most this many test pictures; None: all.
 
@@ -72,8 +80,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         test_size: int,
         crop_scale: Sequence[float],
         in_memory: bool,
-        training_hole: Hole,
-        evaluation_hole: Hole,
+        training_hole: Hole | MaskFiles,
+        evaluation_hole: Hole | MaskFiles,
         samples_per_epoch: int | None,
         test_pictures: int | None,
     ) -> None:
@@ -93,15 +101,19 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.finished: set[str] = set()
         self._reported: set[str] = set()
         self._splits: dict[str, Pictures] = {}
+        self._checked: set[str] = set()
 
     @abstractmethod
     def find(self) -> Splits:
         """Finds all files of the three splits, or raises a UserError where the data set is not there."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Finds the files, once; refuses to fit without training pictures, and writes the list of test pictures."""
+        """Finds the files, once, and checks the holes; refuses to fit without training pictures.
+
+        Before a test it writes the lists of test pictures and of their masks.
+        """
         if not self._splits:
-            train, val, test = self.find()
+            train, val, test = without_masks(self.find(), self.training_hole, self.evaluation_hole)
             fixed: dict[str, Any] = {"hole": self.evaluation_hole, "seed": self.seed}
             drawn: dict[str, Any] = {"hole": self.training_hole, "seed": self.seed, "crop_scale": self.crop_scale}
             self._splits = {
@@ -109,17 +121,31 @@ class PictureDataModule(pl.LightningDataModule, ABC):
                 "val": EvaluationPictures(*val, size=self.training_size, **fixed),
                 "test": EvaluationPictures(test.root, test.names[: self.test_pictures], size=self.test_size, **fixed),
             }
-            for pictures in self._splits.values():  # a wrong hole is refused here, not inside a worker
+        for split in CHECKED.get(stage or "", (*self._splits,)):  # a wrong hole is refused here, not inside a worker
+            if split not in self._checked:
+                self._checked.add(split)
                 try:
-                    pictures.hole((pictures.size, pictures.size), hole_generator(0))
+                    self._splits[split].check_holes()
                 except (TypeError, ValueError) as error:
                     raise UserError(f"data: a hole cannot be drawn: {error}.") from None
         if stage == "fit":
             self._pictures("train")
         if stage == "test" and self.trainer is not None and self.trainer.is_global_zero:
-            with atomic(Path(self.trainer.default_root_dir) / "test_pictures.txt") as beside:
-                names = self._pictures("test").names
-                beside.write_bytes(b"".join(os.fsencode(name) + b"\n" for name in names))
+            pictures, folder = self._pictures("test"), Path(self.trainer.default_root_dir)
+            write_lines(folder / "test_pictures.txt", pictures.names)
+            if pictures.masks:
+                write_lines(folder / "test_masks.txt", pictures.masks)
+
+    @property
+    def test_set(self) -> Pictures:
+        """The test pictures with their holes, one after the other, and their files."""
+        return self._pictures("test")
+
+    @property
+    def evaluation_state(self) -> str:
+        """A hash that changes when a test picture takes another mask file, or that file changes; "" without files."""
+        pictures = self._pictures("test")
+        return state_of(dict(zip(pictures.ids, pictures.masks, strict=True))) if pictures.masks else ""
 
     def train_dataloader(self) -> DataLoader:
         pictures = self._pictures("train")
@@ -137,11 +163,13 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         return self._loader(pictures, batch_size=1, sampler=sampler)
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Takes the paths of unreadable files out of a batch, and counts them."""
+        """Takes the paths of unreadable files out of a batch, and counts them; raises what is wrong with a mask."""
         new = batch.pop("unreadable", None)
         stage = self.trainer.state.stage if self.trainer is not None else None
         if new and stage is not None:
             self._count(str(stage.dataloader_prefix), new)
+        if "fault" in batch:
+            raise UserError(batch["fault"])
         return batch
 
     def teardown(self, stage: str | None = None) -> None:
@@ -168,7 +196,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             self._reported |= paths
 
     def _pictures(self, split: str) -> Pictures:
-        self.setup()
+        if not self._splits:
+            self.setup()
         pictures = self._splits[split]
         if len(pictures):
             return pictures
@@ -193,7 +222,33 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         )
 
 
-def plain_partial(hole: Hole) -> Hole:
+def without_masks(splits: Splits, *holes: Hole | MaskFiles) -> Splits:
+    """The files of a data set but for those that are masks, by holes that are from files."""
+    names: dict[Path, list[str]] = {}
+    for files in splits:
+        names.setdefault(files.root, []).extend(files.names)  # of all splits: a mask may be in another than its picture
+    masks = {
+        (root, name)
+        for hole in holes
+        if isinstance(hole, MaskFiles)
+        for root in names
+        for name in hole.among(root, names[root])
+    }
+    if not masks:
+        return splits
+    train, val, test = (
+        PictureFiles(root, [name for name in split if (root, name) not in masks]) for root, split in splits
+    )
+    return train, val, test
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes names of files, a line each, as the file system has them."""
+    with atomic(path) as beside:
+        beside.write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
+
+
+def plain_partial(hole: Hole | MaskFiles) -> Hole | MaskFiles:
     """A partial without Hydra's checks, which at every call would be a fifth of the time of a sample."""
     return partial(hole.func, *hole.args, **hole.keywords) if isinstance(hole, partial) else hole
 

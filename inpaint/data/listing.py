@@ -6,11 +6,12 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import platformdirs
 
 from inpaint.errors import UserError
@@ -18,6 +19,26 @@ from inpaint.files import atomic
 from inpaint.imaging.reading import SUFFIXES
 
 log = logging.getLogger(__name__)
+
+
+class Names:
+    """Names of files, by number, in one flat array.
+
+    Of a million Python strings each worker process would soon hold a copy: touching one changes its reference count,
+    and so its page of memory.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = np.array([os.fsencode(name) for name in names], dtype=np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> str:
+        return os.fsdecode(self._names[index])
+
+    def __iter__(self) -> Iterator[str]:
+        return map(os.fsdecode, self._names)
 
 
 def pictures_under(

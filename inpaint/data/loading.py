@@ -95,9 +95,12 @@ def outlive_signals(worker: int) -> None:
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """A batch: ids as a list, pictures (as numbers in [0, 1]) and masks stacked, all paths in "unreadable" in one list.
 
-    Where no sample has a picture, "unreadable" is the only key.
+    Where no sample has a picture, "unreadable" is the only key; where one has a "fault", its own is the other.
     """
     unreadable = [path for sample in samples for path in sample["unreadable"]]
+    for sample in samples:
+        if "fault" in sample:
+            return {"fault": sample["fault"], "unreadable": unreadable}
     complete = [{key: sample[key] for key in ("id", "picture", "mask")} for sample in samples if "picture" in sample]
     batch = default_collate(complete) if complete else {}
     if complete and batch["picture"].dtype == torch.uint8:

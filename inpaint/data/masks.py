@@ -2,8 +2,9 @@
 
 Every function maps a size and a random generator to a mask, so that one seed always gives the same hole, or raises a
 UserError where an option is out of range. The content network sees pictures at 128 x 128 and predicts their middle
-half, so every hole lies inside the rows and columns 32 to 95 once it is resized to that. No hole is empty, in pictures
-of 3 x 3 pixels or more.
+half, as the paper's does, so these holes lie inside the rows and columns 32 to 95 once they are resized to that; with
+`anywhere=True` those that are drawn lie anywhere, as those from files may (`inpaint.data.mask_files`). No hole is
+empty, in pictures of 3 x 3 pixels or more.
 """
 
 import hashlib
@@ -34,8 +35,10 @@ def least_margin(side: int) -> int:
     return -(-side // 4)  # a pixel across the border of the middle half would, resized to 128, lie on both sides of it
 
 
-def hole_area(mask: Mask) -> Float[Tensor, "1 area_height area_width"]:
-    """The part of a mask in which a hole may lie (a view)."""
+def hole_area(mask: Mask, anywhere: bool = False) -> Float[Tensor, "1 area_height area_width"]:
+    """The part of a mask in which a hole may lie: its middle half, or all of it (a view)."""
+    if anywhere:
+        return mask
     top, left = map(least_margin, mask.shape[1:])
     return mask[:, top : mask.shape[1] - top, left : mask.shape[2] - left]
 
@@ -55,16 +58,21 @@ def centre_square(size: tuple[int, int], generator: torch.Generator, *, fraction
 
 
 def random_blocks(
-    size: tuple[int, int], generator: torch.Generator, *, blocks: int = 5, side: tuple[float, float] = (0.1, 0.25)
+    size: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    blocks: int = 5,
+    side: tuple[float, float] = (0.1, 0.25),
+    anywhere: bool = False,
 ) -> Mask:
     """One to `blocks` rectangles that may overlap, each side a random part (`side`, in (0, 0.5]) of the picture's.
 
-    The Context Encoder's random blocks (Pathak et al. 2016, section 3.3), kept in the middle.
+    The Context Encoder's random blocks (Pathak et al. 2016, section 3.3), kept in the middle unless `anywhere`.
     """
     check_least("random_blocks: blocks", blocks, 1)
     check_range("random_blocks: side", side, 0.5)
     mask = torch.zeros(1, *size)
-    inside = hole_area(mask)
+    inside = hole_area(mask, anywhere)
     for _ in range(_integer(1, blocks, generator)):
         cut = []
         for whole, limit in zip(size, inside.shape[1:], strict=True):
@@ -82,18 +90,19 @@ def free_form(
     strokes: int = 4,
     vertices: int = 6,
     width: tuple[float, float] = (0.03, 0.1),
+    anywhere: bool = False,
 ) -> Mask:
     """One to `strokes` brush strokes: round-ended polylines of 2 to `vertices` points that wander at random.
 
     A stroke's width is a random part (`width`, in (0, 0.5]) of the picture's shorter side, its pieces are up to a
     quarter of it long. In the manner of Yu et al., "Free-Form Image Inpainting with Gated Convolution" (ICCV 2019),
-    kept in the middle.
+    kept in the middle unless `anywhere`.
     """
     check_least("free_form: strokes", strokes, 1)
     check_least("free_form: vertices", vertices, 2)
     check_range("free_form: width", width, 0.5)
     mask = torch.zeros(1, *size)
-    inside = hole_area(mask)
+    inside = hole_area(mask, anywhere)
     last = torch.tensor(inside.shape[1:]) - 1
     pixels = torch.stack(torch.meshgrid(*(torch.arange(n + 1.0) for n in last.tolist()), indexing="ij"), dim=-1)
     for _ in range(_integer(1, strokes, generator)):

@@ -8,22 +8,24 @@ evaluation that picture then comes twice, under one id).
 """
 
 import math
-import os
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from inpaint.data.listing import picture_id, picture_ids
+from inpaint.data.listing import Names, picture_id, picture_ids
+from inpaint.data.mask_files import MaskFiles
+from inpaint.data.mask_reading import centre_hole, cropped_hole, drawn_hole
 from inpaint.data.masks import Hole, check_range, hole_generator
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import Picture, resize
+from inpaint.imaging.crops import Crop, centre_crop, cut, random_crop
+from inpaint.imaging.pixels import Mask, resize
 from inpaint.imaging.reading import read_pixels
 
 UNREADABLE_SHARE = 0.01  # of a data set: with more unreadable files something is wrong with it
@@ -35,30 +37,55 @@ class Pictures(Dataset):
 
     A sample is {"id": str, "picture": [3, size, size], "mask": [1, size, size], "unreadable": list[str]}. The last
     holds the paths of the files that were skipped on the way to this picture. A sample with too many of them has no
-    other key, and the run is about to stop.
+    other key, and the run is about to stop; so it is with one that has a "fault", which says why its mask cannot be
+    used.
 
     Args:
         root, names: a folder, and the files relative to it, with "/" between folders.
         size: side of the square samples, in pixels.
-        hole: draws a mask of a given size (see `inpaint.data.masks`).
+        hole: draws a mask of a given size (see `inpaint.data.masks`); or says which files are masks.
         seed: of crops and holes.
     """
 
-    def __init__(self, root: str | Path, names: Sequence[str], *, size: int, hole: Hole, seed: int) -> None:
+    def __init__(self, root: str | Path, names: Sequence[str], *, size: int, hole: Hole | MaskFiles, seed: int) -> None:
         self.root, self.size, self.hole, self.seed = Path(root), size, hole, seed
-        # One flat array: of a million Python strings each worker would soon hold a copy, since touching one
-        # changes its reference count, and so its page of memory.
-        self._names = np.array([os.fsencode(name) for name in names], dtype=np.bytes_)
+        self._names = Names(names)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def name(self, index: int) -> str:
-        return os.fsdecode(self._names[index])
+        return self._names[index]
 
     @property
     def names(self) -> list[str]:
-        return [self.name(index) for index in range(len(self))]
+        return [*self._names]
+
+    @cached_property
+    def masks(self) -> Names:
+        """The files of the masks, where holes are from files: each picture's own, or the set to draw from.
+
+        Raises:
+            UserError: see `MaskFiles`.
+        """
+        return Names(self._find_masks(self.hole) if isinstance(self.hole, MaskFiles) and len(self) else [])
+
+    @abstractmethod
+    def _find_masks(self, hole: MaskFiles) -> list[str]: ...
+
+    def check_holes(self) -> None:
+        """Refuses holes that cannot be drawn, and masks that cannot be used, as far as that can be said beforehand.
+
+        Raises:
+            UserError, TypeError, ValueError: whatever the hole raises.
+        """
+        if not isinstance(self.hole, MaskFiles):
+            self.hole((self.size, self.size), hole_generator(0))
+        elif len(self):
+            self._check_masks(self.hole)
+
+    def _check_masks(self, hole: MaskFiles) -> None:
+        hole.check(self.masks, self.size, (self.root / name for name in self._names))
 
     @cached_property
     def ids(self) -> list[str]:
@@ -70,6 +97,10 @@ class Pictures(Dataset):
         """How many unreadable files are skipped before the run stops."""
         return math.floor(UNREADABLE_SHARE * len(self))
 
+    def can_be_read(self, name: str) -> bool:
+        """Whether a file is not skipped; reads all of it."""
+        return read_photograph(self.root / name) is not None
+
     def _read(
         self, index: int, enough: float | None = None
     ) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
@@ -80,67 +111,50 @@ class Pictures(Dataset):
         unreadable: list[str] = []
         while len(unreadable) <= self.unreadable_allowed:
             path = self.root / self.name(index)
-            try:
-                pixels = read_pixels(path, enough)
-                if min(pixels.shape[1:]) >= LEAST_SIDE:
-                    return index, pixels, unreadable
-            except UserError:
-                pass
+            if (pixels := read_photograph(path, enough)) is not None:
+                return index, pixels, unreadable
             unreadable.append(str(path))
             index = (index + 1) % len(self)
         return index, None, unreadable
 
 
+def read_photograph(path: Path, enough: float | None = None) -> UInt8[Tensor, "3 height width"] | None:
+    """The pixels of a picture, see `read_pixels`; None if it cannot be read or is too small."""
+    try:
+        pixels = read_pixels(path, enough)
+    except UserError:
+        return None
+    return pixels if min(pixels.shape[1:]) >= LEAST_SIDE else None
+
+
 class EvaluationPictures(Pictures):
-    """Samples for evaluation: each picture's centre square, resized, in [0, 1], with a hole fixed by seed and id."""
+    """Samples for evaluation: each picture's centre square, resized, in [0, 1], with a hole fixed by seed and id.
+
+    A hole from a file is that of `masks` at the picture's index.
+    """
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         index, pixels, unreadable = self._read(index)
         if pixels is None:
             return {"unreadable": unreadable}
+        try:
+            mask = self._mask(index)
+        except UserError as error:
+            return {"fault": str(error), "unreadable": unreadable}
         return {
             "id": self.ids[index],
             "picture": centre_crop(pixels.contiguous() / 255, self.size),
-            "mask": self.hole((self.size, self.size), hole_generator("evaluation", self.seed, self.ids[index])),
+            "mask": mask,
             "unreadable": unreadable,
         }
 
+    def _find_masks(self, hole: MaskFiles) -> list[str]:
+        return hole.fixed(self.root, self.names, self.ids, self.seed, self.size)
 
-class Crop(NamedTuple):
-    """A square of a picture of any size: its side and place as parts of what there is, and whether it is mirrored."""
-
-    part: float  # of the shorter side
-    down: float  # from 0, the top, to 1, the bottom
-    across: float
-    flip: bool
-
-
-def random_crop(scale: tuple[float, float], generator: torch.Generator) -> Crop:
-    """Draws a crop whose side is a part within `scale` of the shorter side; half of the crops are mirrored."""
-    part, down, across, flip = torch.rand(4, generator=generator).tolist()
-    return Crop(scale[0] + (scale[1] - scale[0]) * part, down, across, flip < 0.5)
-
-
-def cut(picture: Shaped[Tensor, "3 height width"], crop: Crop, size: int) -> Shaped[Tensor, "3 size size"]:
-    """Cuts a crop out of a picture and resizes it."""
-    height, width = picture.shape[1:]
-    side = max(1, round(min(height, width) * crop.part))
-    square = _square(picture, int(crop.down * (height - side + 1)), int(crop.across * (width - side + 1)), side, size)
-    return square.flip(-1) if crop.flip else square
-
-
-def centre_crop(picture: Picture, size: int) -> Float[Tensor, "3 size size"]:
-    """Cuts the largest centred square out of a picture and resizes it."""
-    height, width = picture.shape[1:]
-    side = min(height, width)
-    return _square(picture, (height - side) // 2, (width - side) // 2, side, size).clamp(0, 1)
-
-
-def _square(
-    picture: Shaped[Tensor, "3 height width"], top: int, left: int, side: int, size: int
-) -> Shaped[Tensor, "3 size size"]:
-    square = picture[None, :, top : top + side, left : left + side]
-    return resize(square.contiguous(memory_format=torch.channels_last), (size, size))[0]  # faster than as it lies
+    def _mask(self, index: int) -> Mask:
+        if isinstance(self.hole, MaskFiles):
+            return centre_hole(self.masks[index], self.size, self.hole.invert)
+        return self.hole((self.size, self.size), hole_generator("evaluation", self.seed, self.ids[index]))
 
 
 class SampleKey(NamedTuple):
@@ -184,12 +198,36 @@ class TrainingPictures(Pictures):
             index, pixels, unreadable = self._read(key.picture, enough=max(self.size, LEAST_SIDE) / crop.part)
         if pixels is None:
             return {"unreadable": unreadable}
+        height, width = pixels.shape[1:]
+        try:
+            crop, mask = self._crop_and_mask(index, (height, width), crop, generator)
+        except UserError as error:
+            return {"fault": str(error), "unreadable": unreadable}
         return {
             "id": picture_id(self.name(index)),
             "picture": cut(pixels, crop, self.size),
-            "mask": self.hole((self.size, self.size), generator),
+            "mask": mask,
             "unreadable": unreadable,
         }
+
+    def _find_masks(self, hole: MaskFiles) -> list[str]:
+        return hole.all(self.root, self.names, self.size)
+
+    def _check_masks(self, hole: MaskFiles) -> None:
+        if self.masks and not hole.paired:  # those of pairs, which may be a million, are read with their pictures
+            super()._check_masks(hole)
+
+    def _crop_and_mask(
+        self, index: int, shape: tuple[int, int], crop: Crop, generator: torch.Generator
+    ) -> tuple[Crop, Mask]:
+        """The mask for a crop of the picture at the index; another crop where a picture's own mask has no hole."""
+        if not isinstance(self.hole, MaskFiles):
+            return crop, self.hole((self.size, self.size), generator)
+        if self.hole.paired:
+            own, invert = self.masks[index], self.hole.invert
+            return cropped_hole(own, self.size, invert, shape, crop, self.crop_scale, generator)
+        path = self.masks[int(torch.randint(len(self.masks), (), generator=generator))]
+        return crop, drawn_hole(path, self.size, self.hole.invert, generator)
 
     def _read_once(self, index: int) -> tuple[int, UInt8[Tensor, "3 height width"] | None, list[str]]:
         """As `_read`, but from memory where the picture was read before."""

@@ -64,9 +64,10 @@ def fill(
     content: Annotated[
         str | None,
         typer.Option(
-            metavar="starter|telea|FILE.ckpt|FILE.png",
+            metavar="starter|telea|FILE.ckpt|FILE.onnx|FILE.png",
             help="The first stage: the network that ships with this package, classical filling, a checkpoint of your "
-            "own training, or a picture of the photo's size. [default: starter, or telea where there is none]",
+            "own training, a network in ONNX, or a picture of the photo's size. [default: starter, or telea where "
+            "there is none]",
         ),
     ] = None,
     preset: Annotated[str, typer.Option(metavar="instant|default|best", help="Of the refinement.")] = "default",

@@ -1,6 +1,5 @@
 """Plans what the command does: pairs each photo with its mask and its target file, and writes nothing."""
 
-import csv
 import os
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inpaint.data.listing import pictures_under
-from inpaint.errors import UserError, first_line
+from inpaint.data.pairs import Masks, listed_pairs, masks_among
+from inpaint.errors import UserError
 from inpaint.files import fitting
-from inpaint.fill.folders import Masks, left_out, masks_among
+from inpaint.fill.folders import left_out
 from inpaint.imaging.box import Box
 from inpaint.photo.canvas import Margins
 from inpaint.photo.files import FORMATS, check_folder, check_target, target_for, writable
@@ -191,28 +191,14 @@ def list_jobs(listing: Path, mask: Path | None, output: Path | None) -> list[Job
     output = output or listing.with_name(f"{listing.stem}_filled")
     check_folder(output)
     here = os.path.abspath(listing.parent)
-    jobs: list[Job] = []
-    try:
-        with listing.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, skipinitialspace=True, strict=True)
-            for fields in lines:
-                if not fields or (fields == ["photo", "mask"] and not jobs):
-                    continue
-                line = f"{listing}, line {lines.line_num}: "
-                if len(fields) != 2 or not all(fields) or "\0" in "".join(fields):
-                    raise UserError(
-                        f"{line}this is not photo,mask (a path that holds a comma or a quote is put in double quotes)."
-                    )
-                photo, own = (Path(here, os.path.expanduser(path)) for path in fields)
-                if Path(fields[1]) in WORDS and not own.exists():
-                    own = ALPHA if Path(fields[1]) == ALPHA else photo
-                named = Path(os.path.abspath(photo))  # drops .., which behind a link leads elsewhere: names the result
-                below = named.relative_to(here) if named.is_relative_to(here) else Path(named.name)
-                jobs.append(Job(photo, own, writable(output / below), line, below.parent))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{listing} cannot be read as a list of photo,mask: {first_line(error)}.") from None
-    if not jobs:
-        raise UserError(f"{listing} names no photos: give it a line photo,mask for each.")
+    jobs = []
+    for line, *fields in listed_pairs(listing):
+        photo, own = (Path(here, os.path.expanduser(path)) for path in fields)
+        if Path(fields[1]) in WORDS and not own.exists():
+            own = ALPHA if Path(fields[1]) == ALPHA else photo
+        named = Path(os.path.abspath(photo))  # drops .., which behind a link leads elsewhere: names the result
+        below = named.relative_to(here) if named.is_relative_to(here) else Path(named.name)
+        jobs.append(Job(photo, own, writable(output / below), line, below.parent))
     return jobs
 
 

@@ -163,6 +163,13 @@ def _white_is_zero(image: Image.Image) -> bool:
     return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """The height and width of a picture file as `read_pixels` gives them, by its header alone; raises as `opened`."""
+    with opened(path) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Turns any Pillow image into upright 8-bit RGB: EXIF rotation applied, 16 bits scaled to 8, white where clear."""
     image = upright_image(image)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
-from inpaint.photo.photo import Marked
+from inpaint.imaging.marked import Marked
 from inpaint.photo.windows import CELL, label_cells
 
 DILATE = 8  # pixels, at most, unless a person says so

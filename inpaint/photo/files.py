@@ -16,12 +16,13 @@ from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.files import atomic, fitting, followed
+from inpaint.imaging.marked import Marked
 from inpaint.imaging.reading import grey_16, holds_16_bit_grey, opened
 from inpaint.photo import photoshop
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.exif import ORIENTATION, Directory, directory_of, upright
 from inpaint.photo.left import has_more_than_8_bits, left_behind
-from inpaint.photo.photo import Marked, Photo, array_from_tensor, to_8_bit
+from inpaint.photo.photo import Photo, array_from_tensor, to_8_bit
 from inpaint.photo.png import deep_layout, encode_png, png_chunks, raw_profiles, read_deep, texts
 from inpaint.photo.tiff import (
     AS_IT_LIES,

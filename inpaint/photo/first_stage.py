@@ -1,24 +1,27 @@
-"""The first stage for one window of a photo: the content network, classical filling, or a picture given by the user."""
+"""The first stage for one window of a photo: a content network, classical filling, or a picture given by the user."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
 from inpaint.classical.filling import fill, filler
 from inpaint.content.networks import SIDE
+from inpaint.content.onnx_network import OnnxNetwork
+from inpaint.content.predict import predict
 from inpaint.content.weights import STARTER, load_network
 from inpaint.errors import UserError
-from inpaint.imaging.pixels import Mask, Picture, composite, resize, resize_masked
+from inpaint.imaging.pixels import Mask, Picture, composite, in_the_middle, resize, resize_masked
 from inpaint.imaging.reading import opened, to_rgb
-from inpaint.imaging.smooth import diffuse
+from inpaint.imaging.smooth import diffuse, seamless
 from inpaint.photo.defaults import MAX_PIXELS
 from inpaint.photo.windows import EVERY_NEIGHBOUR, FINE, Window
 from inpaint.refinement.pyramid import blurred
-from inpaint.refinement.stages import FirstStage, predict
+from inpaint.refinement.stages import FirstStage
 
 VARIETY = 0.5  # of what another seed adds to the prediction, in the standard deviations of the surroundings
 CHECKPOINTS = (".ckpt", ".pt", ".pth", ".safetensors")  # of checkpoints
@@ -36,6 +39,28 @@ class Network:
         """The picture at 128 x 128 with its hole filled."""
         generator = self.generator.to(picture.device)
         return predict(generator, self.mean_colour.to(picture), self.blend_border, picture, mask)
+
+
+class Exported:
+    """A network of any architecture in an .onnx file, whose prediction is made to meet its surroundings likewise.
+
+    What is made seamless is the border of the hole's part in the middle half, which content networks predict. Of a
+    network that `inpaint.export` exported the result is that of `Network`, but for rounding.
+    """
+
+    def __init__(self, path: Path, blend_border: bool = True) -> None:
+        self.blend_border = blend_border
+        self.network = OnnxNetwork(path)
+        self.weight_files = {"content": path}
+
+    def __call__(self, picture: Picture, mask: Float[Tensor, "1 side side"]) -> Float[Tensor, "3 128 128"]:
+        """The picture at 128 x 128 with its hole filled."""
+        known, hole = resize_masked(picture, mask, (SIDE, SIDE))
+        (filled,), (predicted,) = self.network(known[None], hole[None])
+        filled = composite(known, filled.clamp(0, 1), hole)
+        if not self.blend_border:
+            return filled
+        return seamless(filled, F.pad(predicted, [SIDE // 4] * 4), in_the_middle(hole))
 
 
 class Telea:
@@ -113,17 +138,18 @@ def varied(first_stage: FirstStage, seed: int) -> FirstStage:
 
 def first_stage(
     content: str | Path | None = None, max_pixels: int = MAX_PIXELS, blend_border: bool = True
-) -> Network | Telea | Given:
+) -> Network | Exported | Telea | Given:
     """The first stage by its name or file.
 
     Args:
-        content: "starter" (the network that ships with this package), "telea", a checkpoint of `inpaint.train`, or a
-            picture; None is the starter where it is there, else "telea".
+        content: "starter" (the network that ships with this package), "telea", a checkpoint of `inpaint.train`, an
+            .onnx file (see `OnnxNetwork`), or a picture; None is the starter where it is there, else "telea".
         max_pixels: a picture that declares more is refused.
         blend_border: see `predict`.
 
     Raises:
-        UserError: there is no such choice or file; the file is no content network or no picture; OpenCV is missing.
+        UserError: there is no such choice or file; the file is no content network or no picture; OpenCV, or for an
+            .onnx file ONNX Runtime, is missing.
     """
     if content is None:
         content = "starter" if STARTER.is_file() else "telea"
@@ -134,6 +160,8 @@ def first_stage(
     path = STARTER if content == "starter" else Path(content)
     if not path.is_file():
         missing = f"{path} does not exist" if path.suffix else f"There is no first stage {str(content)!r}"
-        choices = "starter, telea, the path of a checkpoint (.ckpt, .safetensors), or the path of a picture"
+        choices = "starter, telea, the path of a network (.ckpt, .safetensors, .onnx), or the path of a picture"
         raise UserError(f"{missing}: choose {choices}.")
+    if path.suffix.lower() == ".onnx":
+        return Exported(path, blend_border)
     return Network(path, blend_border) if path.suffix.lower() in CHECKPOINTS else Given(path, max_pixels)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
+from inpaint.imaging.marked import Marked
 from inpaint.imaging.pixels import composite, resize, resize_masked
 from inpaint.imaging.reading import write_picture
 from inpaint.photo.canvas import Margins, expanded
@@ -23,7 +24,7 @@ from inpaint.photo.enlarge import Enlarged, enlarge
 from inpaint.photo.files import PictureLike, as_photo
 from inpaint.photo.first_stage import Given, first_stage, fixed, smooth, varied
 from inpaint.photo.masks import as_mask
-from inpaint.photo.photo import Marked, Photo, blend, colours_from_rgb, rgb_from_pixels
+from inpaint.photo.photo import Photo, blend, colours_from_rgb, rgb_from_pixels
 from inpaint.photo.ring import alpha_around, few_colours, nearest_of, one_colour
 from inpaint.photo.windows import Piece, Window, pieces, strips, together
 from inpaint.precision import find_device

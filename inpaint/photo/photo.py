@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 from torch import Tensor
 
 from inpaint.photo.cmyk import inks_from_rgb, rgb_from_inks
-
-Marked = Bool[np.ndarray, "height width"]  # the pixels of a photo that a mask marks
 
 
 @dataclass(frozen=True)

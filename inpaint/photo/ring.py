@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy import ndimage
 
+from inpaint.imaging.marked import Marked
 from inpaint.photo.enlarge import distance_from
-from inpaint.photo.photo import Marked, blend
+from inpaint.photo.photo import blend
 from inpaint.photo.windows import Piece, groups
 
 RING = 4  # pixels: how far around a hole its ring reaches

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from inpaint.content.networks import SIDE
 from inpaint.imaging.box import Box
-from inpaint.photo.photo import Marked
+from inpaint.imaging.marked import Marked
 from inpaint.refinement.stages import scales_of
 
 CELL = 16  # pixels: holes in the same or neighbouring cells of such a grid are one hole

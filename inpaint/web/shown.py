@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from inpaint.imaging.box import Box
+from inpaint.imaging.marked import Marked
 from inpaint.photo.enlarge import Enlarged
-from inpaint.photo.photo import Marked, Photo, rgb_from_pixels, to_8_bit
+from inpaint.photo.photo import Photo, rgb_from_pixels, to_8_bit
 
 MOST_PIXELS = 32_000_000  # of a picture that browsers show smoothly: larger ones are halved
 MOST_A_SIDE = 32_000  # of a JPEG, and of what browsers show

@@ -15,11 +15,11 @@ from PIL import Image
 from inpaint.errors import UserError
 from inpaint.files import fitting
 from inpaint.fill.report import enlarged
+from inpaint.imaging.marked import Marked
 from inpaint.imaging.reading import SUFFIXES
 from inpaint.photo.enlarge import enlarge
 from inpaint.photo.files import read_photo, target_for
 from inpaint.photo.masks import as_mask, checked_mask
-from inpaint.photo.photo import Marked
 from inpaint.web import answers
 from inpaint.web.room import check_memory
 from inpaint.web.shown import Shown, extent, show, write_overlay

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Integer
 from pydantic import BaseModel, Field
 
-from inpaint.photo.photo import Marked
+from inpaint.imaging.marked import Marked
 
 MOST_STROKES, MOST_POINTS = 2000, 100_000
 

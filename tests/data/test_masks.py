@@ -1,16 +1,20 @@
 import hashlib
+import inspect
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from inpaint.data import masks
 from inpaint.data.masks import free_form, hole_generator, random_blocks
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import middle, resize_masked
 
+CONF = Path(__file__).parents[2] / "conf" / "hole"
 centre_square = partial(masks.centre_square, fraction=0.5)
 mixed = partial(masks.mixed, fraction=0.5)
 HOLES = [centre_square, random_blocks, free_form, mixed]
@@ -76,6 +80,22 @@ def test_a_seed_s_hole_stays_what_it_was(hole, expected):
 def test_the_generator_alone_decides(hole):
     first, again = (hole((64, 64), hole_generator("a", 1)) for _ in range(2))
     assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("hole", [random_blocks, free_form])
+def test_anywhere_holes_reach_every_side_and_stay_the_same_where_they_may_not(hole):
+    reached = sum(hole((64, 64), hole_generator(seed), anywhere=True) for seed in range(200))[0].clamp(max=1)
+    assert min(float(end.mean()) for end in (reached[0], reached[-1], reached[:, 0], reached[:, -1])) > 0.5
+    kept = (hole((64, 64), hole_generator(3)), hole((64, 64), hole_generator(3), anywhere=False))
+    assert torch.equal(*kept)
+
+
+@pytest.mark.parametrize("name", ["random_blocks", "free_form"])
+def test_the_configuration_s_defaults_are_the_functions_own(name):
+    config = {key: value for key, value in OmegaConf.load(CONF / f"{name}.yaml").items() if key[0] != "_"}
+    defaults = {p.name: p.default for p in inspect.signature(getattr(masks, name)).parameters.values()}
+    assert config == {key: list(v) if isinstance(v, tuple) else v for key, v in defaults.items() if key in config}
+    assert len(config) == len(defaults) - 2  # the size, the generator
 
 
 @pytest.mark.parametrize("hole", [random_blocks, free_form, mixed])

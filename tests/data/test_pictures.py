@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from inpaint.data.listing import picture_id, picture_ids, pictures_under
 from inpaint.data.loading import TrainingSampler, collate
 from inpaint.data.masks import free_form, hole_generator
-from inpaint.data.pictures import EvaluationPictures, SampleKey, TrainingPictures, centre_crop, cut, random_crop
+from inpaint.data.pictures import EvaluationPictures, SampleKey, TrainingPictures
 from inpaint.errors import UserError
+from inpaint.imaging.crops import centre_crop, cut, random_crop
 from inpaint.imaging.reading import SUFFIXES, read_picture
 from tests.data.helpers import make_pictures, make_unreadable
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inpaint.data.pairs import Masks
 from inpaint.errors import UserError
 from inpaint.fill import folders
 from inpaint.fill.jobs import ITSELF, Options, find_jobs, not_searched
@@ -59,7 +60,7 @@ def test_accents_may_be_put_together_or_not(here, form):
 def test_the_most_exact_name_is_taken():
     names = ["a.jpg", "a.png", "A.png", "a_mask.png", "a-mask.png", "a.jpg.png"]
     for number, expected in enumerate(["a.jpg", "a.png", "A.png", "a_mask.png", "a-mask.png", "a.jpg.png"]):
-        assert folders.Masks(Path("m"), names[number:], ["a.jpg"], False).of("a.jpg") == Path("m", expected)
+        assert Masks(Path("m"), names[number:], ["a.jpg"], False).of("a.jpg") == Path("m", expected)
 
 
 def test_which_of_two_cannot_be_told(here):
@@ -150,7 +151,7 @@ def test_what_is_left_out_is_named(here):
 def test_many_names_that_are_left_out_are_counted(here, monkeypatch):
     touch(here / "p", *(f"{n}.txt" for n in range(9)), *(f"s{n}/{m}.jpg" for n in range(8) for m in range(2)))
     said = folders.left_out(Path("p"), False, set())
-    assert said.startswith("Left out: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 4 more files, s0/ (2 pictures: ")
+    assert said.startswith("Left out: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 4 more files, s0/ (2 pictures: ")
     assert said.endswith("s4/ (2 pictures: --recursive takes them), 3 more folder(s)")
     monkeypatch.setattr(folders, "LOOKED_AT", 3)  # a tree may be huge
     said = folders.left_out(Path("p"), False, set())

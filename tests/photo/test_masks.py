@@ -4,8 +4,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from inpaint.errors import UserError
+from inpaint.imaging.marked import understood
 from inpaint.photo.files import write_photo
-from inpaint.photo.masks import ALPHA, as_mask, mask_from_boxes, read_values, understood
+from inpaint.photo.masks import ALPHA, as_mask, mask_from_boxes, read_values
 from inpaint.photo.photo import Photo
 
 SIZE = (40, 60)  # height, width
