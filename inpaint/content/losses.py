@@ -1,8 +1,101 @@
 """The losses that the content GAN minimises, and the errors of its predictions. Pictures are in [0, 1]."""
 
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from inpaint.content.networks import Masks, Middles
+from inpaint.errors import UserError
+from inpaint.vgg import load_vgg
+
+OWN = ("rec", "g", "adv", "d_real", "d_fake")  # the names of the losses that the content GAN has itself
+
+
+class FurtherLoss(TypedDict):
+    """A further term of the generator's loss: `weight` times what `loss` returns.
+
+    `loss` takes the prediction and the truth, [batch, 3, 64, 64] in float32, and where the network was shown the
+    middle, [batch, 1, 64, 64], 1 where it was; it returns a tensor of one number, differentiable in the prediction. One
+    that is an nn.Module is moved to the training's device, and is not trained.
+    """
+
+    weight: float
+    loss: Callable[[Middles, Middles, Masks], Float[Tensor, ""]]
+
+
+def further_losses(losses: Mapping[str, Any]) -> dict[str, FurtherLoss]:
+    """The terms as they are used; modules among them in evaluation mode and without gradients of their own.
+
+    Raises:
+        UserError: one has a name that is taken, has no loss that can be called, or no weight of at least 0.
+    """
+    checked: dict[str, FurtherLoss] = {}
+    for name, term in losses.items():
+        key = f"losses.{name}"
+        if name in OWN:
+            raise UserError(f"{key}: the content GAN has a loss of that name itself, so give yours another.")
+        if not isinstance(term, Mapping) or term.keys() != {"weight", "loss"}:
+            raise UserError(f"{key} must have a weight and a loss, and nothing else.")
+        weight, loss = term["weight"], term["loss"]
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise UserError(f"{key}.weight is {weight!r}, but a weight must be at least 0, and finite.")
+        if not callable(loss):
+            raise UserError(f"{key}.loss is {loss!r}, but must be one: give a _target_, with _partial_ if a function.")
+        if isinstance(loss, nn.Module):
+            loss.requires_grad_(False).eval()
+        checked[name] = {"weight": weight, "loss": loss}
+    return checked
+
+
+def check_one_number(name: str, value: Any) -> Tensor:
+    """Returns what a further loss returned, or raises a UserError where it is no tensor of one number."""
+    if not isinstance(value, Tensor) or value.ndim:
+        got = f"one of the shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
+        raise UserError(f"losses.{name} must return a tensor of one number, the mean over the batch, but gave {got}.")
+    return value
+
+
+class PerceptualLoss(nn.Module):
+    """How far prediction and truth are apart in a VGG's features phi: the mean, over layers and pictures, of
+
+        |phi(prediction) - phi(truth)|^2 / |phi(truth)|^2
+
+    It is the feature reconstruction loss of Johnson et al. 2016, divided so that no layer outweighs another: 0 if they
+    are equal, about 1 if they have nothing in common. VGG's weights are in no checkpoint.
+
+    Args:
+        layers: of VGG, such as relu2_2; a cell of relu<block>_<number> is 2^(block - 1) pixels wide.
+        weights: see `load_vgg`.
+
+    Raises:
+        UserError: no layer is named, or VGG's weights do not reach one; as `load_vgg`.
+    """
+
+    def __init__(self, layers: Sequence[str], weights: str | Path) -> None:
+        super().__init__()
+        if not layers:
+            raise UserError("The perceptual loss needs layers of VGG, such as relu2_2.")
+        self.vgg, self.layers = load_vgg(weights), list(layers)
+        self.vgg.steps(self.layers)  # refuses what is not there
+        self.weight_files = self.vgg.weight_files
+
+    def forward(self, prediction: Middles, truth: Middles, known: Masks) -> Float[Tensor, ""]:
+        vgg = self.vgg.on(prediction.device)
+        with torch.autocast(prediction.device.type, enabled=False):  # VGG has a precision of its own
+            with torch.no_grad():
+                wanted = vgg(truth, self.layers)
+            found = vgg(prediction, self.layers)
+        distances = []
+        for layer in self.layers:
+            phi, own = wanted[layer].float(), found[layer].float()
+            distances.append(((own - phi).square().sum((1, 2, 3)) / phi.square().sum((1, 2, 3)).clamp(min=1e-6)).mean())
+        return torch.stack(distances).mean()
 
 
 def reconstruction(

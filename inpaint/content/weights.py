@@ -5,7 +5,9 @@ There are two kinds of them, a training's checkpoint and a .safetensors file. Ei
 
     {"generator": {"class": "ContextEncoder", "filters": 64, ...}, "discriminator": {"class": "Discriminator", ...}}
 
-No file can name code to run: only tensors and plain values are read, and the classes are those of `GENERATORS`.
+No file can name code to run: only tensors and plain values are read, and the classes that a file can have built are
+those of `GENERATORS`. A network of another class is recorded by its class with its module (`architecture_of`): its
+weights go into one that the user built.
 """
 
 import json
@@ -13,6 +15,7 @@ import logging
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -21,13 +24,38 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from inpaint.content.networks import Architecture, ContextEncoder
+from inpaint.content.networks import Architecture, ContextEncoder, Discriminator
 from inpaint.errors import UserError, first_line
 from inpaint.files import atomic, read_weights
 
 log = logging.getLogger(__name__)
 STARTER = Path(str(files("inpaint.assets") / "starter.safetensors"))  # the content network that ships
 GENERATORS = {"ContextEncoder": ContextEncoder}  # the classes that a file can name
+
+
+def architecture_of(network: nn.Module) -> Architecture:
+    """A network as plain data: its class, and what its own `architecture` says, if that is a mapping of plain values.
+
+    The classes of this package stand by their bare names, all others with their modules: no file has the package's
+    class built in the place of a subclass, or of another class of the same name.
+    """
+    own, kind = getattr(network, "architecture", None), type(network)
+    record = dict(own) if isinstance(own, Mapping) else {}
+    if kind in (*GENERATORS.values(), Discriminator):
+        return record
+    return (record if _plain(record) else {}) | {"class": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is one that every file can hold and give back: a subclass, such as NumPy's numbers, is not."""
+    if type(value) is dict:
+        return all(type(key) is str and _plain(entry) for key, entry in value.items())
+    return all(map(_plain, value)) if type(value) is list else type(value) in (str, int, float, bool, type(None))
+
+
+def file_of(weights: str | Path) -> Path:
+    """The file that a setting names: "starter" is the network that ships, anything else a path."""
+    return STARTER if str(weights) == "starter" else Path(weights)
 
 
 class StoredNetwork(NamedTuple):
@@ -73,13 +101,15 @@ def _records(stored: Any) -> dict[str, Architecture]:
     return {k: v for k, v in stored.items() if isinstance(v, dict)} if isinstance(stored, dict) else {}
 
 
-def save_network(network: StoredNetwork, path: Path) -> None:
-    """Writes a content network as a .safetensors file, or raises a UserError."""
+def save_network(network: StoredNetwork, path: Path, notes: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Writes a content network as a .safetensors file, with notes in its metadata, or raises a UserError."""
     tensors = {f"generator.{name}": value for name, value in network.tensors.items()}
     tensors["mean_colour"] = network.mean_colour
     record = json.dumps({"generator": network.architecture})
     with atomic(path) as beside:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, beside, {"architecture": record})
+        # copies, for the format takes no two names of the same memory, as weights have that a network uses twice
+        apart = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+        save_file(apart, beside, {**notes, "architecture": record})
 
 
 def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
@@ -94,7 +124,10 @@ def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
     arguments = dict(stored.architecture)
     name = arguments.pop("class", None)
     if name not in [*GENERATORS]:  # a list, for what the file says may have no hash
-        raise UserError(f"{path} holds a network of the class {name!r}, but only {', '.join(GENERATORS)} is known.")
+        raise UserError(
+            f"{path} holds a network of the class {name!r}, and no file may name code to run: in a training or a test "
+            "choose its own model/generator; for photos export it: python -m inpaint.export --config RUN/config.yaml."
+        )
     try:
         with torch.device("meta"):  # without memory, however large the file says that it is
             generator = GENERATORS[name](**arguments)  # type: ignore[arg-type]  # wrong ones are refused
@@ -109,6 +142,23 @@ def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
     return generator.eval().requires_grad_(False), stored.mean_colour
 
 
+def stored_generator(weights: str | Path | None) -> ContextEncoder:
+    """Builds the generator that a file holds, or the one that ships ("starter"), for testing or further training.
+
+    This is `model/generator=stored`: nobody types the widths of a network that is there.
+
+    Raises:
+        UserError: no file is given; as `load_network`.
+    """
+    if weights is None:
+        raise UserError(
+            "model/generator=stored builds the network that a file holds: say which by model.weights=FILE "
+            "(model.content.weights with the refinement), or choose another generator."
+        )
+    generator, _ = load_network(file_of(weights))
+    return generator.train().requires_grad_(True)
+
+
 def load_weights(generator: nn.Module, path: Path) -> Float[Tensor, "3 1 1"]:
     """Puts the weights that a file holds into a generator; returns the colour that it wants holes in.
 
@@ -118,7 +168,7 @@ def load_weights(generator: nn.Module, path: Path) -> Float[Tensor, "3 1 1"]:
         UserError: as `read_network`; or the file holds another architecture: the generator is then unchanged.
     """
     stored = read_network(path)
-    wanted, own = dict(getattr(generator, "architecture", {})), generator.state_dict()
+    wanted, own = architecture_of(generator), generator.state_dict()
     if wanted.get("perceptual") is True and stored.architecture.get("perceptual") is False:
         wanted["perceptual"] = False
         own = {name: value for name, value in own.items() if not name.startswith("joins.")}
@@ -132,11 +182,12 @@ def check_resumed(module: nn.Module, architecture: Mapping[str, Any], checkpoint
     """Raises a UserError if a training is resumed from a checkpoint of other networks than those of `architecture`.
 
     A checkpoint of an earlier version does not say which it holds: it is taken at its tensors' shapes, with a warning,
-    so that a training begun there can be finished.
+    so that a training begun there can be finished. So is a single network that the checkpoint does not describe.
     """
+    there = _records(checkpoint.get("architecture"))
     own, found = (
-        {f"{network}.{name}": value for network, record in _records(stored).items() for name, value in record.items()}
-        for stored in (architecture, checkpoint.get("architecture"))
+        {f"{network}.{name}": value for network, record in records.items() for name, value in record.items()}
+        for records in ({k: v for k, v in _records(architecture).items() if k in there}, there)
     )
     if found:
         _require_same(own, found, "The checkpoint")

@@ -14,6 +14,7 @@ KNOWN = {
     r"Experiment logs directory .* exists and is not empty": "CSVLog goes on with the log",
     r"Using `DistributedSampler` with the dataloaders": "the processes share the pictures, each is measured once",
     r"Found \d+ module\(s\) in eval mode at the start of training": "VGG, in a perceptual generator, stays there",
+    r"Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`": "float16 leaves out the first steps",
     r"Grad strides do not match bucket view strides": "channels last; it costs nothing that can be measured here",
 }
 """A regular expression for the beginning of each message, and why nobody has to read it."""

@@ -47,6 +47,7 @@ class ProgressLines(ProgressBar):
         if self._is_due():
             every, epochs = self.total_train_batches, trainer.max_epochs
             total = every * epochs if epochs is not None and epochs > 0 else math.inf
+            total = min(total, trainer.max_steps) if trainer.max_steps > 0 else total  # both count batches
             metrics = self.get_metrics(trainer, pl_module)
             shown = [f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, float)]
             where = f"Epoch {trainer.current_epoch}, batch {batch_idx + 1} of {every}"

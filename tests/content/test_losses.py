@@ -3,7 +3,15 @@ import math
 import pytest
 import torch
 
-from inpaint.content.losses import fake_loss, hole_errors, real_loss, reconstruction
+from inpaint.content.losses import (
+    PerceptualLoss,
+    fake_loss,
+    further_losses,
+    hole_errors,
+    real_loss,
+    reconstruction,
+)
+from inpaint.errors import UserError
 
 
 def test_reconstruction_is_the_mean_square_on_minus_one_to_one():
@@ -57,3 +65,72 @@ def test_hole_errors_look_into_the_hole_only():
     torch.testing.assert_close(l1, torch.tensor([10.0, 0.0]))
     torch.testing.assert_close(l2, torch.tensor([1.0, 0.0]))
     torch.testing.assert_close(psnr, torch.tensor([20.0, 100.0]))
+
+
+@pytest.fixture(scope="module")
+def perceptual() -> PerceptualLoss:
+    return PerceptualLoss(["relu1_2", "relu2_2"], "embedded")
+
+
+KNOWN = torch.ones(2, 1, 64, 64)
+
+
+def test_the_perceptual_loss_is_the_relative_squared_distance_of_features(perceptual):
+    torch.manual_seed(0)
+    prediction, truth = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    vgg = perceptual.vgg
+    ours, true = ({layer: phi.float() for layer, phi in vgg(x, perceptual.layers).items()} for x in (prediction, truth))
+    expected = [
+        (ours[layer][i] - true[layer][i]).norm() ** 2 / true[layer][i].norm() ** 2
+        for layer in perceptual.layers
+        for i in range(2)
+    ]
+    torch.testing.assert_close(perceptual(prediction, truth, KNOWN), torch.stack(expected).mean())
+    assert perceptual(truth, truth, KNOWN) == 0
+
+
+def test_the_perceptual_loss_minds_texture_and_descends(perceptual):
+    torch.manual_seed(0)
+    truth = torch.rand(2, 3, 64, 64)
+    flat = truth.mean((2, 3), keepdim=True).expand_as(truth).clone().requires_grad_(True)
+    before = perceptual(flat, truth, KNOWN)
+    (gradient,) = torch.autograd.grad(before, flat)
+    assert before > perceptual(truth + 0.05, truth, KNOWN)
+    assert perceptual(flat.detach() - 0.05 * gradient / gradient.abs().max(), truth, KNOWN) < before
+
+
+def test_the_perceptual_loss_has_a_precision_of_its_own(perceptual):
+    truth, prediction = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    plain = perceptual(prediction, truth, KNOWN)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(perceptual(prediction, truth, KNOWN), plain)
+
+
+def test_the_perceptual_loss_keeps_vgg_to_itself(perceptual):
+    assert not perceptual.state_dict()
+    assert not list(perceptual.parameters())
+    assert set(perceptual.weight_files) == {"vgg"}
+
+
+@pytest.mark.parametrize(("layers", "said"), [([], "needs layers of VGG"), (["relu9_9"], "no layer 'relu9_9'")])
+def test_layers_that_are_refused(layers, said):
+    with pytest.raises(UserError, match=said):
+        PerceptualLoss(layers, "embedded")
+
+
+@pytest.mark.parametrize(
+    ("name", "term", "said"),
+    [
+        ("adv", {"weight": 1, "loss": print}, r"losses\.adv: the content GAN has a loss of that name itself"),
+        ("own", {"weight": 1}, r"losses\.own must have a weight and a loss, and nothing else"),
+        ("own", {"weight": 1, "loss": print, "layers": []}, "and nothing else"),
+        ("own", 0.5, "must have a weight and a loss"),
+        ("own", {"weight": -1, "loss": print}, r"losses\.own\.weight is -1, but a weight must be at least 0"),
+        ("own", {"weight": math.nan, "loss": print}, "weight is nan"),
+        ("own", {"weight": "much", "loss": print}, "weight is 'much'"),
+        ("own", {"weight": 1, "loss": 3}, r"losses\.own\.loss is 3, but must be one: give a _target_"),
+    ],
+)
+def test_further_losses_that_are_refused(name, term, said):
+    with pytest.raises(UserError, match=said):
+        further_losses({name: term})

@@ -7,16 +7,30 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from inpaint.content.networks import ContextEncoder
-from inpaint.content.weights import STARTER, StoredNetwork, load_network, load_weights, read_network, save_network
+from inpaint.content.networks import ContextEncoder, Discriminator
+from inpaint.content.weights import (
+    STARTER,
+    StoredNetwork,
+    architecture_of,
+    load_network,
+    load_weights,
+    read_network,
+    save_network,
+    stored_generator,
+)
 from inpaint.errors import UserError
+from inpaint.evaluation.resume import evaluation_key
+from inpaint.files import CONF
 from inpaint.vgg import EMBEDDED
-from tests.content.helpers import save_checkpoint, tiny_gan, tiny_generator
+from tests.content.helpers import PAPER, save_checkpoint, tiny_discriminator, tiny_gan, tiny_generator
 from tests.content.test_module import batch, fit, make
 
 COLOUR = (0.1, 0.2, 0.3)
@@ -86,7 +100,7 @@ def test_a_record_is_plain_data(checkpoint):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"class": "os.mkdir", "path": "ran"}, r"a network of the class 'os\.mkdir', but only ContextEncoder is known"),
+        ({"class": "os.mkdir", "path": "ran"}, r"a network of the class 'os\.mkdir', and no file may name code to run"),
         ({"class": ["ContextEncoder"]}, r"a network of the class \['ContextEncoder'\]"),
         ({"filters": "wide"}, "a ContextEncoder that cannot be built"),
         ({"filters": -4}, "a ContextEncoder that cannot be built: The generator has a layer of width -4"),
@@ -197,10 +211,191 @@ class Wide(ContextEncoder):
 
 def test_another_class_with_the_same_arguments_is_refused(checkpoint):
     arguments = {name: value for name, value in record(checkpoint).items() if name != "class"}
-    with pytest.raises(UserError, match="class is 'ContextEncoder' there and 'Wide' here"):
+    with pytest.raises(UserError, match=r"class is 'ContextEncoder' there and 'tests\.\S+\.Wide' here"):
         load_weights(Wide(**arguments), checkpoint)
-    with pytest.raises(UserError, match="class is 'ContextEncoder' there and missing here"):
+    with pytest.raises(UserError, match=r"class is 'ContextEncoder' there and 'torch\.nn\.\S+\.Identity' here"):
         load_weights(torch.nn.Identity(), checkpoint)
+
+
+class Plain(torch.nn.Module):
+    """A generator of somebody's own, which says nothing of itself."""
+
+    def __init__(self, filters: int = 3) -> None:
+        super().__init__()
+        layers = [torch.nn.Conv2d(4, filters, 3, padding=1), torch.nn.Conv2d(filters, 3, 3, padding=1)]
+        self.layers = torch.nn.Sequential(*layers)
+
+    def forward(self, picture, mask):
+        return self.layers(torch.cat([picture, mask], 1))[..., 32:96, 32:96].sigmoid()
+
+
+class Other(Plain):
+    pass
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory) -> Path:
+    """The checkpoint of a training of `Plain`."""
+    path = tmp_path_factory.mktemp("foreign") / "foreign.ckpt"
+    torch.manual_seed(0)
+    fit(tiny_gan(generator=Plain(), mean_colour=COLOUR)).save_checkpoint(path)
+    return path
+
+
+def test_a_generator_of_ones_own_is_recorded_by_its_class_and_takes_its_weights_back(foreign):
+    assert record(foreign) == {"class": "tests.content.test_weights.Plain"}
+    module = tiny_gan(generator=Plain(), weights=foreign)
+    state = torch.load(foreign, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, state[f"generator.{name}"]) for name, value in module.generator.state_dict().items())
+    torch.testing.assert_close(module.mean_colour.flatten(), torch.tensor(COLOUR))
+
+
+@pytest.mark.parametrize(
+    ("generator", "sentence"),
+    [
+        (Plain(4), r"layers\.0\.weight is 3 x 4 x 3 x 3 there and 4 x 4 x 3 x 3 here"),
+        (Other(), r"class is 'tests\.\S+\.Plain' there and 'tests\.\S+\.Other' here"),
+        (tiny_generator(), r"class is 'tests\.\S+\.Plain' there and 'ContextEncoder' here"),
+    ],
+)
+def test_another_generator_does_not_take_them(foreign, generator, sentence):
+    with pytest.raises(UserError, match=rf"foreign\.ckpt holds another content network: .*{sentence}"):
+        load_weights(generator, foreign)
+
+
+def test_a_generator_of_ones_own_is_not_built_from_its_file(foreign):
+    sentence = r"foreign\.ckpt holds a network of the class 'tests\.\S+\.Plain', .* choose its own model/generator"
+    for load in (load_network, stored_generator):
+        with pytest.raises(UserError, match=sentence):
+            load(foreign)
+
+
+def test_a_training_of_ones_own_generator_is_resumed(foreign):
+    run = fit(tiny_gan(generator=Plain(), mean_colour=COLOUR), foreign, max_epochs=2)
+    assert run.current_epoch == 2
+    with pytest.raises(UserError, match=r"generator\.class is 'tests\.\S+\.Plain' there and 'tests\.\S+\.Other' here"):
+        fit(tiny_gan(generator=Other(), mean_colour=COLOUR), foreign, max_epochs=2)
+
+
+def test_so_is_one_whose_checkpoint_an_earlier_version_wrote(foreign, tmp_path):
+    """It recorded nothing of such a generator, but its discriminator."""
+    old = changed(foreign, tmp_path / "old.ckpt", architecture={"generator": None, "discriminator": None})
+    assert fit(tiny_gan(generator=Plain(), mean_colour=COLOUR), old, max_epochs=2).current_epoch == 2
+    discriminated = tiny_gan(generator=Plain(), discriminator=tiny_discriminator())
+    fit(discriminated).save_checkpoint(tmp_path / "both.ckpt")
+    both = torch.load(tmp_path / "both.ckpt", weights_only=True)["architecture"]
+    old = changed(tmp_path / "both.ckpt", tmp_path / "old.ckpt", architecture=both | {"generator": None})
+    resumed = tiny_gan(generator=Plain(), discriminator=tiny_discriminator())
+    assert fit(resumed, old, max_epochs=2).current_epoch == 2
+
+
+class Described(Plain):
+    """One that says of itself what it likes."""
+
+    def __init__(self, architecture: object) -> None:
+        super().__init__()
+        self.architecture = architecture
+
+
+DESCRIBED = {"class": "tests.content.test_weights.Described"}
+
+
+@pytest.mark.parametrize(
+    ("own", "recorded"),
+    [
+        ({"width": 3, "rates": [1, 2.5], "more": {"deep": True, "name": None}}, None),
+        ({}, {}),
+        ({"act": torch.nn.ELU}, {}),
+        ({"widths": [{"first": np.float64(3)}]}, {}),
+        ({1: 2}, {}),
+        ("wide", {}),
+    ],
+)
+def test_what_one_s_own_says_of_itself_is_recorded_where_it_is_plain(own, recorded, tmp_path):
+    """So that every checkpoint, and every exported file, can be read again."""
+    path = save_checkpoint(tiny_gan(generator=Described(own)), tmp_path / "own.ckpt")
+    assert record(path) == (own if recorded is None else recorded) | DESCRIBED
+    load_weights(Described(own), path)
+    save_network(read_network(path), tmp_path / "own.safetensors")
+    load_weights(Described(own), tmp_path / "own.safetensors")
+
+
+def test_no_other_class_passes_for_one_of_the_package(tmp_path):
+    """By its bare name, or as a subclass whose forward may be another: the package's is not built in its place."""
+    namesake = type("ContextEncoder", (Described,), {})
+    for network in (namesake(tiny_generator().architecture), Wide(**PAPER)):
+        expected = {"class": f"{__name__}.{type(network).__qualname__}"}
+        assert architecture_of(network) == tiny_generator().architecture | expected
+        path = save_checkpoint(tiny_gan(generator=network), tmp_path / "own.ckpt")
+        with pytest.raises(UserError, match="no file may name code to run"):
+            load_network(path)
+    judge = type("Discriminator", (Discriminator,), {})(filters=4, activation="elu")
+    assert architecture_of(judge)["class"] == f"{__name__}.Discriminator"
+    assert architecture_of(tiny_discriminator())["class"] == "Discriminator"
+
+
+# Stored networks: model/generator=stored
+
+
+@pytest.mark.parametrize("generator", NETWORKS)
+def test_what_a_file_holds_is_tested_and_trained_on(generator, tmp_path):
+    """It is built without widths, starts from the stored weights, and can be trained."""
+    torch.manual_seed(0)
+    path = save_checkpoint(tiny_gan(generator=generator, mean_colour=COLOUR), tmp_path / "content.ckpt")
+    trained = torch.load(path, weights_only=True)["state_dict"]
+    module = tiny_gan(generator=stored_generator(path), weights=path)
+    assert module.generator.architecture == tiny_generator(**generator).architecture
+    assert all(torch.equal(value, trained[name]) for name, value in module.state_dict().items())
+    assert module.weight_files["content"] == path
+    assert module.generator.training
+    fit(module)
+    assert not all(torch.equal(value, trained[name]) for name, value in module.state_dict().items())
+
+
+def test_best_ckpt_holds_weights_alone_and_is_read(tmp_path):
+    module = make(mean_colour=COLOUR)
+    fit(module).save_checkpoint(tmp_path / "best.ckpt", weights_only=True)
+    assert "optimizer_states" not in torch.load(tmp_path / "best.ckpt", weights_only=True)
+    built = stored_generator(tmp_path / "best.ckpt")
+    load_weights(built, tmp_path / "best.ckpt")
+    assert all(torch.equal(a, b) for a, b in zip(built.parameters(), module.generator.parameters(), strict=True))
+
+
+def test_the_configuration_takes_the_file_beside_the_generator(checkpoint):
+    for overrides, name in (
+        ([f"model.weights={checkpoint}"], "model/generator=stored"),
+        (["model=refinement", f"model.content.weights={checkpoint}"], "model/generator@model.content.generator=stored"),
+        ([f"model.content.weights={checkpoint}"], "+experiment=refine"),
+        ([f"model.content.weights={checkpoint}"], "+experiment=alpha_sweep"),
+    ):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            model = compose("train", [*overrides, name]).model
+        content = instantiate(model.get("content", model))
+        assert content.generator.architecture == record(checkpoint)
+        assert content.weight_files == {"content": checkpoint}
+
+
+@pytest.mark.parametrize("name", ["+experiment=refine", "+experiment=alpha_sweep"])
+def test_experiments_use_the_network_that_ships(name):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        content = instantiate(compose("train", [name]).model.content)
+    assert content.generator.architecture == read_network(STARTER).architecture
+    assert content.weight_files["content"] == STARTER
+
+
+def test_an_evaluation_of_other_activations_is_another_one(tmp_path):
+    """Settings that only name a file do not tell which they are, and the weights do not either."""
+    keys = set()
+    for name, generator in (("one", {}), ("again", {}), ("other", RELU)):
+        torch.manual_seed(0)
+        path = save_checkpoint(tiny_gan(generator=generator), tmp_path / f"{name}.ckpt")
+        keys.add(evaluation_key(tiny_gan(generator=stored_generator(path), weights=path), "settings"))
+    assert len(keys) == 2
+
+
+def test_no_file_is_a_sentence():
+    with pytest.raises(UserError, match=r"model/generator=stored builds .*: say which by model\.weights=FILE"):
+        stored_generator(None)
 
 
 PERCEPTUAL = {"residual": True, "perceptual": True}

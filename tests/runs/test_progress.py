@@ -42,6 +42,19 @@ def test_a_line_says_how_far_a_training_is(
     assert lines[-1] == "Tested: 2 of 2 batches: 0:00:00 left"
 
 
+def test_what_is_left_ends_with_the_last_batch_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether it is of an epoch or of `trainer.max_steps`, which counts batches."""
+    caplog.set_level(logging.INFO, "inpaint.runs.progress")
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    bar = "+callbacks.progress._target_=inpaint.runs.progress.ProgressLines"
+    training(tmp_path, bar, "trainer.max_epochs=100", "trainer.max_steps=3")
+    lines = [record.message for record in caplog.records if record.name == progress.__name__]
+    assert [line.partition(":")[0] for line in lines] == [f"Epoch 0, batch {batch} of 7" for batch in (1, 2, 3)]
+    assert lines[-1].endswith(", 0:00:00 left")
+
+
 def test_without_a_terminal_a_short_run_says_next_to_nothing(tmp_path: Path) -> None:
     """No bar, no warning of another library; and `train.log` holds what was said."""
     overrides = ["data.num_workers=0", "test=true", "data.test_pictures=1", "trainer.log_every_n_steps=10"]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from inpaint.errors import UserError
 from inpaint.runs import records
 from inpaint.train import job
 
@@ -30,7 +31,7 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
 def test_a_job_resumes_its_own_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another configuration left in the folder is neither resumed from nor compared."""
     seen: list[str | None] = []
-    monkeypatch.setattr(job, "train", lambda cfg, sweep: seen.append(cfg.ckpt_path))
+    monkeypatch.setattr(job, "train", lambda cfg, sweep: seen.append(cfg.ckpt_path) or {})
     monkeypatch.setattr(job, "overrides_by_key", lambda own: {})
     own: Any = SimpleNamespace(overrides=SimpleNamespace(task=["a=1"]))
 
@@ -46,6 +47,10 @@ def test_a_job_resumes_its_own_training_alone(tmp_path: Path, monkeypatch: pytes
     left[0].parent.mkdir()
     for path in left:
         path.write_text("another configuration's")
+    with pytest.raises(UserError, match="Another configuration was trained in"):
+        run([0])
+    assert all(path.exists() for path in left)
+    left[0].unlink()
     record = run([0])  # the first of several devices
     assert record is not None
     assert record.state == "finished"

@@ -32,6 +32,7 @@ TRAINING = [
     "callbacks=averaged",
     "callbacks.averaging.decay=0.5",
     "callbacks.checkpoints.every_n_batches=3",
+    "callbacks.checkpoints.keep=2",
     "~callbacks.progress",
     "trainer.max_epochs=2",
     "trainer.log_every_n_steps=1",
@@ -150,6 +151,27 @@ def test_told_to_stop_it_saves_and_says_how_to_go_on(number: int, code: int, who
         assert_the_same(tmp_path, whole)
 
 
+class Stop(pl.Callback):
+    """Ends the training after its tenth batch, as `trainer.max_time` does."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.fit_loop.total_batch_idx == 9
+
+
+STOP = "+callbacks.stop={_target_: tests.runs.test_resume.Stop}"
+
+
+@pytest.mark.parametrize(("limit", "batches"), [("trainer.max_steps=10", 10), ("trainer.max_steps=3", 3), (STOP, 10)])
+def test_a_training_that_a_limit_ended_within_an_epoch_is_extended(
+    limit: str, batches: int, whole: Path, tmp_path: Path
+) -> None:
+    """It finishes the epoch, and validates it; also from a batch after which a checkpoint was due anyway."""
+    training(tmp_path, limit)
+    assert state(tmp_path)["global_step"] == batches
+    training(tmp_path, "ckpt_path=last")
+    assert_the_same(tmp_path, whole)
+
+
 def test_a_finished_training_resumes_to_its_averaged_weights(whole: Path, tmp_path: Path) -> None:
     """Its checkpoint holds both; what is tested are the averaged ones."""
     cfg = composed(tmp_path, [*TRAINING, "data.num_workers=0", f"ckpt_path={whole}"])
@@ -214,7 +236,13 @@ def test_only_so_many_are_kept(whole: Path, tmp_path: Path) -> None:
     assert {path.name for path in (whole / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "last-1.ckpt"}
     kept = [whole / "checkpoints" / name for name in ("last-1.ckpt", "last.ckpt")]
     steps = [torch.load(path, weights_only=True)["global_step"] for path in kept]
-    assert steps == [2 * 12, 2 * 14]  # the twelfth batch, the end of the second epoch; two optimisers
+    assert steps == [12, 14]  # the twelfth batch, the end of the second epoch
+
+
+def test_the_last_alone_is_kept_unless_more_are_asked_for(tmp_path: Path) -> None:
+    training(tmp_path, "callbacks.checkpoints.keep=1", "trainer.max_epochs=1")
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert composed(tmp_path, []).callbacks.checkpoints.keep == 1
 
 
 def test_by_the_clock(tmp_path: Path) -> None:
