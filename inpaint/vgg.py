@@ -42,6 +42,10 @@ class VGG(nn.Module):
         architecture: "vgg16" or "vgg19".
         mean, std: of pictures in [0, 1]: the first is subtracted from them, the second divides them then.
 
+    Attributes:
+        name: "VGG-16" or "VGG-19".
+        strides: for each layer that the weights reach, the pixels that a cell is wide.
+
     Raises:
         UserError: a weight is missing or has another shape than the architecture says.
     """
@@ -54,6 +58,7 @@ class VGG(nn.Module):
         super().__init__()
         if architecture not in BLOCKS:
             raise UserError(f"There is no VGG {architecture!r}: choose one of {', '.join(BLOCKS)}.")
+        self.name = f"VGG-{architecture.removeprefix('vgg')}"
         self.dtype = torch.float32
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.weight_files: dict[str, Path] = {}
@@ -124,7 +129,7 @@ class VGG(nn.Module):
 
 
 def load_vgg(weights: str | Path = "embedded") -> VGG:
-    """The network that gives phi, in float32 on the CPU.
+    """The network that gives phi, in float32 on the CPU: VGG-16 unless told otherwise, where the paper has VGG-19.
 
     Args:
         weights: "embedded" (VGG-16 to conv4_2, part of this package), "vgg19" (the paper's network, which torchvision
@@ -145,13 +150,13 @@ def load_vgg(weights: str | Path = "embedded") -> VGG:
             path = Path(torch.hub.get_dir()) / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
         except OSError as error:
             raise UserError(
-                f"VGG-19 could not be downloaded ({error}): give a downloaded file as weights=PATH, "
-                "or use weights=embedded."
+                f"VGG-19 could not be downloaded ({error}): give a downloaded file as model.features.weights=PATH, "
+                "or use model/features=vgg16."
             ) from None
     else:
         path = Path(weights)
         if not path.is_file():
-            raise UserError(f"There are no VGG-19 weights at {path}: give a file, or use weights=embedded.")
+            raise UserError(f"There are no VGG-19 weights at {path}: give a file, or use model/features=vgg16.")
         state = read_weights(path)
     vgg = VGG(state, "vgg19", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     vgg.weight_files = {"vgg": path}

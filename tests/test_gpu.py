@@ -149,7 +149,7 @@ def test_it_trains_and_evaluates(experiment, tmp_path):
     metrics = entry.train(composed(tmp_path, small(overrides)))
     assert metrics
     if experiment != "content":
-        assert metrics["refinement/scale1/texture_after_epoch"] > 0
+        assert metrics["test/energy/scale1/texture_after"] > 0
 
 
 def test_training_goes_on_where_it_stopped(tmp_path):

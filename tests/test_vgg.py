@@ -47,6 +47,7 @@ def test_weights_from_a_file(tmp_path):
     for name in ("vgg19.pth", "vgg19.safetensors"):
         loaded = load_vgg(tmp_path / name)
         expected = VGG(state, "vgg19", *IMAGENET)
+        assert (loaded.name, load_vgg().name) == ("VGG-19", "VGG-16")
         assert torch.equal(loaded(x, ["relu3_1"])["relu3_1"], expected(x, ["relu3_1"])["relu3_1"])
 
 
@@ -83,5 +84,7 @@ def test_download_that_fails_says_what_to_do(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(VGG19_Weights, "get_state_dict", fail)
-    with pytest.raises(UserError, match=r"no route to host.*weights=embedded"):
+    with pytest.raises(
+        UserError, match=r"no route to host.*model\.features\.weights=PATH, or use model/features=vgg16"
+    ):
         load_vgg("vgg19")

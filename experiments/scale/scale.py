@@ -21,6 +21,7 @@ from inpaint.fill.run import one_by_one
 from inpaint.imaging.pixels import composite, resize, resize_masked
 from inpaint.imaging.reading import write_picture
 from inpaint.photo.inpainter import Inpainter
+from inpaint.refinement.features import HoleFeatures
 from inpaint.refinement.scale import Scale
 from inpaint.refinement.settings import preset
 from inpaint.runs.provenance import peak_memory
@@ -86,6 +87,7 @@ def operations() -> float:
     for size in (128, 256, 512):
         known, hole = resize_masked(x, mask, (size, size)) if size < 512 else (x, mask)
         scale = Scale(vgg, known, hole, composite(known, resize(prediction, (size, size)), hole), settings)
+        assert isinstance(scale.features, HoleFeatures)
         steps = zip(scale.features.steps, scale.features.computed[1:], strict=True)
         once = sum(2 * s.weight.numel() * out.size[0] * out.size[1] for s, out in steps if s.weight is not None)
         total += 2 * once * settings.rounds * settings.iterations  # forward; backward is as much: weights stay

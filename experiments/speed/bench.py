@@ -30,6 +30,7 @@ from inpaint.errors import UserError
 from inpaint.imaging.pixels import composite, resize, resize_masked
 from inpaint.imaging.reading import write_picture
 from inpaint.photo.inpainter import Inpainter
+from inpaint.refinement.features import HoleFeatures
 from inpaint.refinement.optimise import LBFGS
 from inpaint.refinement.pyramid import refine
 from inpaint.refinement.scale import Scale, ScaleReport
@@ -292,6 +293,7 @@ def where() -> None:
     optimiser = seconds(lambda: state.minimise(lambda z: (z.pow(2).sum(), 2 * z), 10)) / 10
 
     operations = 0
+    assert isinstance(scale.features, HoleFeatures)
     for step, out in zip(scale.features.steps, scale.features.computed[1:], strict=True):
         if step.weight is not None:
             operations += 2 * step.weight.numel() * out.size[0] * out.size[1]

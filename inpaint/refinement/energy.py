@@ -1,19 +1,21 @@
 """The energy of equation 1: content, texture and total variation, and their weighted sum.
 
-E(x) = E_c(x, x_i) + alpha E_t(phi(x), R^phi) + beta Y(x)
+E(x) = E_c(x, x_i) + alpha E_t(phi(x), R^phi) + beta Y(x), and whatever terms of one's own the settings add.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from inpaint.errors import UserError
 from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import Mask, Picture
-from inpaint.refinement.matching import Bank, Features, Indices
-from inpaint.refinement.settings import Settings
+from inpaint.refinement.matching import Bank, FeatureMap, Indices
+from inpaint.refinement.settings import Settings, Term
 
 
 class Target(NamedTuple):
@@ -49,12 +51,12 @@ def target(query: Indices, candidate: Indices, box: Box, bank: Bank) -> Target:
     return Target((count / unit).view(1, height, width), wanted.T.reshape(-1, height, width), spread / unit)
 
 
-def content(x: Features, c: Features, mask: Mask) -> Float[Tensor, ""]:
+def content(x: FeatureMap, c: FeatureMap, mask: Mask) -> Float[Tensor, ""]:
     """E_c (equation 2): the mean over the hole's pixels and channels of (x - c)^2, of pictures or of their features."""
     return ((x - c).pow(2) * mask).sum() / (len(x) * mask.sum())
 
 
-def texture(phi: Mapping[str, Features], targets: Mapping[str, Target]) -> Float[Tensor, ""]:
+def texture(phi: Mapping[str, FeatureMap], targets: Mapping[str, Target]) -> Float[Tensor, ""]:
     """E_t (equation 3), summed over the layers, with the matches held fixed; phi in the boxes of the targets."""
     return sum(
         ((t.weight * (phi[layer].float() - t.wanted).pow(2)).sum() + t.rest for layer, t in targets.items()),
@@ -70,18 +72,41 @@ def total_variation(x: Picture, mask: Mask) -> Float[Tensor, ""]:
     return (down.sum() + right.sum()) / (len(x) * mask.sum())
 
 
+def further(terms: Mapping[str, Term], x: Picture, x_i: Picture, mask: Mask) -> dict[str, Float[Tensor, ""]]:
+    """The energies of one's own, unweighted, by name.
+
+    Raises:
+        UserError: what one of them gives is no single number, or not finite.
+    """
+    energies = {}
+    for name, term in terms.items():
+        value = term.energy(x, x_i, mask)
+        if not isinstance(value, Tensor) or value.shape != ():
+            given = f"a tensor of {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise UserError(f"The energy term {name!r} gives {given}, but has to give a tensor of one number, of [].")
+        if not value.isfinite():
+            raise UserError(f"The energy term {name!r} is {float(value)}, but has to be finite.")
+        energies[name] = value
+    return energies
+
+
 class Energies(NamedTuple):
-    """The terms of equation 1, unweighted."""
+    """The terms of equation 1, unweighted, and those of one's own."""
 
     content: Float[Tensor, ""]
     texture: Float[Tensor, ""]
     total_variation: Float[Tensor, ""]
+    further: Mapping[str, Float[Tensor, ""]] = MappingProxyType({})
 
     def total(self, settings: Settings) -> Float[Tensor, ""]:
         """E(x)."""
         content = settings.content_weight * self.content
-        return content + settings.alpha * self.texture + settings.beta * self.total_variation
+        total = content + settings.alpha * self.texture + settings.beta * self.total_variation
+        for name, value in self.further.items():
+            total = total + settings.terms[name].weight * value
+        return total
 
     def values(self) -> dict[str, float]:
         """The terms by name, as plain numbers."""
-        return {name: float(value) for name, value in self._asdict().items()}
+        terms = self._asdict()
+        return {name: float(value) for name, value in (terms | terms.pop("further")).items()}

@@ -18,7 +18,7 @@ from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import Mask, Picture
 from inpaint.refinement.settings import Rule
 
-Features = Float[Tensor, "channels rows columns"]
+FeatureMap = Float[Tensor, "channels rows columns"]
 Cells = Bool[Tensor, "rows columns"]
 Indices = Int[Tensor, " queries"]  # flat ones, of a map's cells
 Tries = Int[Tensor, "queries tries"]  # candidates that each query is compared with; or one row of them for all
@@ -40,14 +40,18 @@ class Geometry(NamedTuple):
 
 
 def geometry(mask: Mask, stride: int) -> Geometry:
-    """The queries and candidates of a layer with that stride; a UserError where there are queries but no candidates."""
+    """The queries and candidates of a layer with that stride.
+
+    Raises:
+        UserError: there are queries but no candidates, or the map is too small for any patch.
+    """
     cells = F.max_pool2d(mask, stride)[0] if min(mask.shape[-2:]) >= stride else mask.new_zeros(0, 0)
     rows, columns = cells.shape
     inner = torch.zeros(rows, columns, dtype=torch.bool, device=mask.device)
     inner[1:-1, 1:-1] = True
     near = F.max_pool2d(cells[None], 3, stride=1, padding=1)[0] if cells.numel() else cells
     found = Geometry((cells > 0) & inner, (near == 0) & inner)
-    if found.queries.any() and not found.candidates.any():
+    if not found.candidates.any() and (found.queries.any() or min(rows, columns) < 3):
         raise UserError(
             f"The hole leaves no patch to learn from in a picture of {mask.shape[-1]} x {mask.shape[-2]} pixels: "
             f"its surroundings have to hold at least one clear square of {3 * stride} x {3 * stride} pixels. "
@@ -59,7 +63,7 @@ def geometry(mask: Mask, stride: int) -> Geometry:
 class Bank(NamedTuple):
     """The candidate patches of one layer of one picture, as the feature map that holds them."""
 
-    features: Features
+    features: FeatureMap
     candidates: Cells
     squared_norms: Float[Tensor, "rows columns"]  # |P_j|^2 of the patch centred on each inner cell, elsewhere 0
 
@@ -69,7 +73,7 @@ class Bank(NamedTuple):
         return self.squared_norms[self.candidates].mean()
 
 
-def make_bank(features: Features, candidates: Cells) -> Bank:
+def make_bank(features: FeatureMap, candidates: Cells) -> Bank:
     """The bank of these features (any precision; kept in float32)."""
     features = features.float()
     squares = features.pow(2).sum(0)
@@ -88,7 +92,7 @@ class Colours(NamedTuple):
     unit: Float[Tensor, ""]
 
     @classmethod
-    def beside(cls, features: Features, picture: Picture, stride: int, weight: float) -> "Colours":
+    def beside(cls, features: FeatureMap, picture: Picture, stride: int, weight: float) -> "Colours":
         """So scaled that this picture's deviate from their mean by `weight` times its features' root mean square."""
         cells = F.avg_pool2d(picture, stride)
         centre = cells.mean((1, 2), keepdim=True)
@@ -109,7 +113,7 @@ def _shifted_sum(scores: Float[Tensor, "*block cells rows columns"]) -> Float[Te
 
 @torch.no_grad()
 def nearest(
-    features: Features,
+    features: FeatureMap,
     box: Box,
     queries: Cells,
     bank: Bank,
@@ -189,7 +193,7 @@ def suggested(query: Indices, guess: Int[Tensor, "rows columns"]) -> Int[Tensor,
 
 @torch.no_grad()
 def nearby(
-    features: Features,
+    features: FeatureMap,
     box: Box,
     query: Indices,
     guess: Int[Tensor, "rows columns"],

@@ -2,17 +2,17 @@
 
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from inpaint.content.module import ContentGAN
-from inpaint.imaging.pixels import Mask, Picture, composite
+from inpaint.content.predict import predict
+from inpaint.imaging.pixels import Mask, Picture, white_hole
+from inpaint.refinement.features import Features, check_features
 from inpaint.refinement.settings import Settings
-from inpaint.refinement.stages import Filled, inpaint, predict
-from inpaint.vgg import load_vgg
+from inpaint.refinement.stages import Filled, inpaint
 
 
 class Refinement(pl.LightningModule):
@@ -21,29 +21,38 @@ class Refinement(pl.LightningModule):
     Run it with `Trainer(inference_mode=False)`: the optimisation needs gradients.
 
     Args:
-        weights, precision: of VGG, see `load_vgg` and `VGG.on`.
+        features: what patches are matched by: VGG-16 (`inpaint.vgg.load_vgg`) unless told otherwise, where the paper
+            has VGG-19.
+        precision: of the features, see `Features.on`.
+
+    Attributes:
+        features_name: for tables.
+        weight_files: those of the content network and of the features.
 
     Raises:
-        UserError: VGG's weights do not reach a layer of the preset; as `load_vgg`.
+        UserError: the features do not give a layer of the preset.
     """
 
-    def __init__(self, content: ContentGAN, preset: Settings, weights: str | Path, precision: str) -> None:
+    def __init__(self, content: ContentGAN, preset: Settings, features: Features, precision: str) -> None:
         super().__init__()
-        self.content, self.preset, self.precision = content, preset, precision
-        self.vgg = load_vgg(weights)
-        self.weight_files = getattr(content, "weight_files", {}) | self.vgg.weight_files
-        named = [*preset.matched_layers, *([preset.content_layer] if preset.content_layer else [])]
-        self.vgg.steps(named)  # refuses what is not there
+        self.automatic_optimization = False  # as the training's: `trainer.global_step` stays the number of its batches
+        check_features(features, preset.used_layers)
+        self.content, self.preset, self.features, self.precision = content, preset, features, precision
+        self.features_name = features.name
+        self.weight_files = getattr(content, "weight_files", {}) | dict(features.weight_files)
 
     def setup(self, stage: str) -> None:
-        self.vgg.on(self.trainer.strategy.root_device, self.precision)
+        self.features = self.features.on(self.trainer.strategy.root_device, self.precision)
+
+    def on_test_epoch_start(self) -> None:
+        self.pictures = 0
 
     def forward(self, picture: Picture, mask: Mask) -> Filled:
-        """One picture, filled by both stages as `inpaint.Inpainter` fills it: in float32, but for VGG's passes."""
-        self.content.eval()
+        """One picture, filled by both stages as `inpaint.Inpainter` fills it: in float32, but for the features."""
+        self.eval()
         first_stage = partial(predict, self.content.generator, self.content.mean_colour, self.preset.blend_border)
         with torch.autocast(picture.device.type, enabled=False):
-            filled = inpaint(picture, mask, first_stage, self.vgg, self.preset)
+            filled = inpaint(picture, mask, first_stage, self.features, self.preset)
         if picture.is_cuda:
             torch.cuda.synchronize()  # or the caller's clock would stop too early
         return filled
@@ -51,8 +60,9 @@ class Refinement(pl.LightningModule):
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """One batch, picture by picture, as `evaluation.results.Results` takes it.
 
-        The unweighted energies at each scale, before and after, are logged as `refinement/scale<number>/<term>_<when>`:
-        a curve over the pictures (`_step`) and the mean (`_epoch`).
+        The unweighted energies at each scale, before and after, are logged picture by picture as
+        `energy/scale<number>/<term>_<when>`, by the number of the picture among those of this process; and their means
+        over all pictures as `test/energy/...`.
         """
         picture, mask = batch["picture"], batch["mask"]
         fills, seconds = [], []
@@ -63,7 +73,7 @@ class Refinement(pl.LightningModule):
             self._log_energies(fills[-1])
         return {
             "id": batch["id"],
-            "input": composite(picture, torch.ones_like(picture), mask),  # the hole shown white
+            "input": white_hole(picture, mask),
             "content": torch.stack([filled.content for filled in fills]),
             "refined": torch.stack([filled.refined for filled in fills]),
             "truth": picture,
@@ -72,10 +82,15 @@ class Refinement(pl.LightningModule):
         }
 
     def _log_energies(self, filled: Filled) -> None:
-        for number, scale in enumerate(filled.scales):
-            for when, energies in (("before", scale.before), ("after", scale.after)):
-                for term, value in (energies.values() if energies else {}).items():
-                    name = f"refinement/scale{number}/{term}_{when}"
-                    # the curve is each process's own: they may have unequal numbers of pictures to wait for
-                    self.log(f"{name}_step", value, on_step=True, on_epoch=False, batch_size=1)
-                    self.log(f"{name}_epoch", value, on_epoch=True, batch_size=1, sync_dist=True)
+        values = {
+            f"energy/scale{number}/{term}_{when}": value
+            for number, scale in enumerate(filled.scales)
+            for when, energies in (("before", scale.before), ("after", scale.after))
+            for term, value in (energies.values() if energies else {}).items()
+        }
+        # not by self.log, which keeps one value of a batch of pictures
+        for logger in self.loggers:
+            logger.log_metrics(values, step=self.pictures)
+        self.pictures += 1
+        for name, value in values.items():
+            self.log(f"test/{name}", value, on_epoch=True, batch_size=1, sync_dist=True)

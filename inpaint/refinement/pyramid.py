@@ -14,11 +14,11 @@ from inpaint.imaging.smooth import seamless
 from inpaint.precision import exact_convolutions
 from inpaint.refinement.detail import Level, detailed
 from inpaint.refinement.energy import Energies
+from inpaint.refinement.features import Features
 from inpaint.refinement.matching import finer
 from inpaint.refinement.scale import Matches, OnProgress, Scale, ScaleReport, refine_scale
 from inpaint.refinement.settings import Settings
 from inpaint.refinement.voting import vote
-from inpaint.vgg import VGG
 
 VOTING_SHARE = 0.4  # of a scale's seconds, about, where both patches vote and the gradient descends
 SMALLEST = 32  # pixels: a picture this small still has 4 x 4 cells at relu4_1
@@ -31,7 +31,7 @@ def refine(
     picture: Picture,
     mask: Mask,
     prediction: Float[Tensor, "3 any_height any_width"],
-    vgg: VGG,
+    features: Features,
     settings: Settings,
     on_scale: OnScale | None = None,
     on_progress: OnProgress | None = None,
@@ -40,6 +40,7 @@ def refine(
 
     Args:
         picture: what stands in the hole is not looked at.
+        features: VGG, see `inpaint.vgg.load_vgg`, or others.
         prediction: the first stage's result for the whole picture, at any size: x_i of the first scale. Each later
             scale's x_i is the result of the one before, upsampled, with `detail`; where patches vote, what they give.
         settings: with a number of scales.
@@ -51,7 +52,8 @@ def refine(
 
     Raises:
         UserError: a value is not finite; the picture is too small for that many scales; the mask is empty, or leaves no
-            patch to learn from.
+            patch to learn from; the features do not give what the settings name; a term of the energy is no finite
+            number.
     """
     assert settings.scales is not None
     height, width = picture.shape[-2:]
@@ -83,9 +85,9 @@ def refine(
         known, hole = resize_masked(picture, mask, size) if level else (picture, mask)
         if last is not None and matches and settings.detail and not votes:
             last = last._replace(filled=blended(last.known, last.filled, last.mask))
-            layer = min(matches, key=lambda name: vgg.strides[name])
+            layer = min(matches, key=lambda name: features.strides[name])
             whole = settings.gradient_scales == 0  # no gradient has mended what averages have blurred
-            start, moved = detailed(known, hole, last, matches[layer], vgg.strides[layer], whole)
+            start, moved = detailed(known, hole, last, matches[layer], features.strides[layer], whole)
             matches = {**matches, layer: moved}
         else:
             start = resize(current, size).clamp(0, 1)
@@ -94,7 +96,7 @@ def refine(
         share = part_of(on_progress, sum(costs[:number]) / sum(costs), costs[number] / sum(costs))
         current, before, after = start, None, None
         if votes or iterations:
-            scale = Scale(vgg, known, hole, blended(known, start, hole), settings, matches)
+            scale = Scale(features, known, hole, blended(known, start, hole), settings, matches)
             if votes:
                 part = VOTING_SHARE if iterations else 1.0
                 wanted = blended(known, resize(prediction, size).clamp(0, 1), hole)
@@ -105,7 +107,9 @@ def refine(
                 current, (before, after) = refine_scale(scale, share)
             matches = scale.matches
         else:
-            cells = {layer: (size[0] // vgg.strides[layer], size[1] // vgg.strides[layer]) for layer in matches}
+            cells = {
+                layer: (size[0] // features.strides[layer], size[1] // features.strides[layer]) for layer in matches
+            }
             matches = {layer: finer(match, cells[layer]) for layer, match in matches.items()}
         last = Level(known, hole, current)
         if not iterations:

@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from inpaint.errors import UserError
 from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import Mask, Picture, composite
 from inpaint.refinement import energy
 from inpaint.refinement.energy import Energies, Target, target
-from inpaint.refinement.features import HoleFeatures
+from inpaint.refinement.features import Features, check_features, near_hole
 from inpaint.refinement.matching import Bank, Colours, Cost, Indices, finer, geometry, make_bank, nearby, nearest
 from inpaint.refinement.optimise import LBFGS
 from inpaint.refinement.settings import Rule, Settings
-from inpaint.vgg import VGG
 
 FEW_PAIRS = 2**24  # of queries and candidates: so few are all looked at in less time than an iteration takes
 MATCHING = 2  # evaluations of the energies that take about as long as finding matches
@@ -48,33 +48,39 @@ class Scale:
             candidate is looked at, at least once.
 
     Raises:
-        UserError: the hole leaves no candidate patch.
+        UserError: the hole leaves no candidate patch; the features do not give what the settings name.
     """
 
     def __init__(
-        self, vgg: VGG, known: Picture, mask: Mask, start: Picture, settings: Settings, matches: Matches | None = None
+        self,
+        features: Features,
+        known: Picture,
+        mask: Mask,
+        start: Picture,
+        settings: Settings,
+        matches: Matches | None = None,
     ) -> None:
-        self.vgg, self.known, self.mask, self.settings = vgg, known, mask, settings
+        check_features(features, settings.used_layers)
+        self.strides = features.strides
+        self.known, self.mask, self.settings = known, mask, settings
         self.hole = Box.around(mask)
         self.framed = self.hole.grown(1, mask.shape[-2:])  # total variation looks one pixel beyond the hole
         self.framed_mask = self.framed.of(mask)
 
-        named = [layer for layer in settings.matched_layers if layer in vgg.strides]  # HoleFeatures refuses the others
-        self.geometry = {layer: geometry(mask, vgg.strides[layer]) for layer in named}
+        self.geometry = {layer: geometry(mask, self.strides[layer]) for layer in settings.matched_layers}
         wanted = {}
-        for layer in dict.fromkeys((*settings.matched_layers, settings.content_layer)):
-            if layer is not None:
-                stride = vgg.strides.get(layer, 1)
-                size = (mask.shape[-2] // stride, mask.shape[-1] // stride)
-                wanted[layer] = self.hole.pooled(size, stride).grown(1, size)
-        self.features = HoleFeatures(vgg, composite(known, start, mask), self.hole, wanted)
+        for layer in settings.used_layers:
+            stride = self.strides[layer]
+            size = (mask.shape[-2] // stride, mask.shape[-1] // stride)
+            wanted[layer] = self.hole.pooled(size, stride).grown(1, size)
+        self.features = near_hole(features, composite(known, start, mask), self.hole, wanted)
         self.start_from(start)
         self.colours: dict[str, Colours] = {}
         self.keys: dict[str, Bank] = {}  # what queries are compared with: features and colours
         self.banks: dict[str, Bank] = {}  # what they then want: features
         for layer, patches in self.geometry.items():
             whole = self.features.whole[layer]
-            self.colours[layer] = Colours.beside(whole, self.start, vgg.strides[layer], settings.colour)
+            self.colours[layer] = Colours.beside(whole, self.start, self.strides[layer], settings.colour)
             with_colours = torch.cat([whole, self.colours[layer].of(self.start)])
             self.keys[layer] = make_bank(with_colours, patches.candidates)
             self.banks[layer] = make_bank(self.keys[layer].features[:-3], patches.candidates)
@@ -82,7 +88,7 @@ class Scale:
             self.content_mask = self.framed_mask
         else:
             self.content_mask = wanted[settings.content_layer].of(
-                F.max_pool2d(mask, vgg.strides[settings.content_layer])
+                F.max_pool2d(mask, self.strides[settings.content_layer])
             )
         self.targets: dict[str, Target] = {}
         self.matches = {
@@ -148,7 +154,7 @@ class Scale:
         return query, candidate
 
     def energies(self, pixels: Pixels) -> Energies:
-        """The three terms of equation 1, differentiable, with the matches of the last `match`."""
+        """The three terms of equation 1 and the settings' own, differentiable, with the matches of the last `match`."""
         pixels = self._in_hole(pixels)
         phi = self.features(pixels)
         framed = self.framed.of(self.start).clone()
@@ -158,13 +164,20 @@ class Scale:
         else:  # in units of the features themselves, as texture is, so that alpha means the same for every backbone
             content = energy.content(phi[layer].float(), self.content_target, self.content_mask)
             content = content / self.content_target.pow(2).mean()
-        return Energies(content, energy.texture(phi, self.targets), energy.total_variation(framed, self.framed_mask))
+        terms = Energies(content, energy.texture(phi, self.targets), energy.total_variation(framed, self.framed_mask))
+        if not self.settings.terms:
+            return terms
+        further = energy.further(self.settings.terms, self.picture(pixels), self.start, self.mask)
+        return terms._replace(further=further)
 
 
 def refine_scale(scale: Scale, on_progress: OnProgress | None = None) -> tuple[Picture, tuple[Energies, Energies]]:
     """argmin_x of equation 1 at one scale; the picture, and the energies before and after.
 
     With `keep_colours` x is the start plus one value a pixel, the same for its three channels.
+
+    Raises:
+        UserError: a further term of the energy gives no finite number, or its gradient is not finite.
     """
     settings, start = scale.settings, scale.pixels
     shape = (1, *start.shape[1:]) if settings.keep_colours else start.shape
@@ -185,6 +198,8 @@ def refine_scale(scale: Scale, on_progress: OnProgress | None = None) -> tuple[P
             change = flat.detach().requires_grad_()
             e = scale.energies(start + change.view(shape)).total(settings)
             (gradient,) = torch.autograd.grad(e, change)
+        if settings.terms and not gradient.isfinite().all():
+            raise UserError(f"The gradient of an energy term is not finite, of one of {', '.join(settings.terms)}.")
         step(1)
         return e.detach(), gradient
 

@@ -4,17 +4,35 @@ A preset is a file of `conf/model/preset`: the one place where its values stand,
 experiment or `preset` reads them for a photo.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
+from jaxtyping import Float
+from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.files import CONF
+from inpaint.imaging.pixels import Mask, Picture
 
 Rule = Literal["ncc", "l2"]
-VOTING_LAYER = "relu3_1"  # by whose features patches vote: the finest of the layers that say what is where
 FOLDER = CONF / "model" / "preset"
+PAPERS_TERMS = ("content", "texture", "total_variation")  # of equation 1
+
+
+class Term(NamedTuple):
+    """A further term of the energy.
+
+    Attributes:
+        weight: of it; the paper's content term has 1.
+        energy: of the whole picture x at the scale at hand, of the one that this scale starts from, x_i, and of the
+            mask: one number, a tensor of no dimensions, differentiable in x. The pictures differ only in the hole; x
+            may leave [0, 1] a little.
+    """
+
+    weight: float
+    energy: Callable[[Picture, Picture, Mask], Float[Tensor, ""]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +42,7 @@ class Settings:
     Attributes:
         alpha: weight of the texture energy, whose unit is the candidates' mean squared patch norm.
         beta: weight of the total variation.
+        terms: further terms of the energy, by name, each a `Term` or a mapping of its two fields; the paper has none.
         content_weight: weight of the content energy; 0 leaves it out (figure 5).
         layers: where texture is matched.
         rule: what "nearest" means: "ncc" or "l2" (equation 4).
@@ -39,6 +58,7 @@ class Settings:
             the paper starts it from the scale before, enlarged.
         keep_colours: whether the optimisation changes brightness alone: VGG hardly sees colour, and what it makes of it
             are tints and coloured noise; the paper optimises all three channels.
+        voting_layer: by whose features patches vote: in VGG the finest of the layers that say what is where.
         content_layer: None compares pixels with the prediction (equation 2); a layer's name compares its features, in
             units of their mean square (the authors' code).
         scales: how many, each half the next; the last is the picture's own size. None takes as many as lead from the
@@ -49,12 +69,14 @@ class Settings:
             The others leave the hole as they start.
 
     Raises:
-        UserError: a number is too small or not finite, there is no such rule, or no layer is named.
+        UserError: a number is too small or not finite, there is no such rule, no layer is named, a further term has
+            the name of one of equation 1, or is not understood.
     """
 
     alpha: float
     beta: float
     content_weight: float
+    terms: Mapping[str, Term]
     layers: tuple[str, ...]
     rule: Rule
     colour: float
@@ -62,6 +84,7 @@ class Settings:
     blend_border: bool
     voting_scales: int | None
     voting_rounds: int
+    voting_layer: str
     detail: bool
     keep_colours: bool
     content_layer: str | None
@@ -72,6 +95,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "terms", {str(name): _term(name, term) for name, term in self.terms.items()})
         for name in ("alpha", "beta", "content_weight", "colour", "smooth"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name} is {getattr(self, name)}, but has to be at least 0, and finite.")
@@ -90,7 +114,12 @@ class Settings:
     @property
     def matched_layers(self) -> tuple[str, ...]:
         """Those where patches are matched: for the texture, and for voting."""
-        return tuple(dict.fromkeys((*self.layers, *([VOTING_LAYER] if self.voting_scales != 0 else []))))
+        return tuple(dict.fromkeys((*self.layers, *([self.voting_layer] if self.voting_scales != 0 else []))))
+
+    @property
+    def used_layers(self) -> tuple[str, ...]:
+        """Those whose features are computed: the matched ones, and that of the content term if it has one."""
+        return tuple(dict.fromkeys((*self.matched_layers, *([self.content_layer] if self.content_layer else []))))
 
     def votes_at(self, number: int) -> int:
         """How often the hole is filled by voting at that scale, counted from the coarsest, 0."""
@@ -103,6 +132,28 @@ class Settings:
         if self.gradient_scales is not None and number >= self.gradient_scales:
             return 0
         return self.rounds * self.iterations
+
+
+def _term(name: Any, term: Any) -> Term:
+    """What `terms` holds under a name, as a `Term`."""
+    if name in PAPERS_TERMS or not isinstance(name, str) or "/" in name:
+        raise UserError(
+            f"A further energy term cannot be called {name!r}: give it a name without a slash, other than "
+            f"{', '.join(PAPERS_TERMS)}, whose weights are content_weight, alpha and beta."
+        )
+    if isinstance(term, Mapping):
+        if set(term) != set(Term._fields):
+            raise UserError(
+                f"The energy term {name!r} has {', '.join(map(str, term)) or 'nothing'}, but needs weight and energy."
+            )
+        term = Term(term["weight"], term["energy"])
+    if not isinstance(term, Term) or not callable(term.energy):
+        raise UserError(f"The energy of the term {name!r} is no function: name one by _target_, with _partial_: true.")
+    if isinstance(term.weight, bool) or not isinstance(term.weight, int | float) or not 0 <= term.weight < float("inf"):
+        raise UserError(
+            f"The weight of the energy term {name!r} is {term.weight}, but has to be at least 0, and finite."
+        )
+    return term
 
 
 def preset(name: str = "default", **changes: Any) -> Settings:

@@ -4,22 +4,23 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from inpaint.content.networks import SIDE
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
-from inpaint.imaging.pixels import Mask, Picture, composite, middle, resize, resize_masked
-from inpaint.imaging.smooth import diffuse, seamless
+from inpaint.imaging.pixels import Mask, Picture, composite, resize
+from inpaint.imaging.smooth import seamless
+from inpaint.refinement.features import Features, check_features
 from inpaint.refinement.matching import geometry
 from inpaint.refinement.pyramid import SMALLEST, OnScale, refine
 from inpaint.refinement.scale import OnProgress, ScaleReport
 from inpaint.refinement.settings import Settings
-from inpaint.vgg import VGG
 
 SURROUNDINGS = 256  # pixels around a hole, at most, in which its texture is looked for
 
@@ -32,17 +33,24 @@ class Filled:
     """What the two stages made of a picture."""
 
     prediction: Float[Tensor, "3 any_height any_width"]  # of the first stage, at the size that it works at
-    content: Picture  # with its hole filled by the prediction, enlarged
+    start: Picture  # with its hole filled by the prediction, enlarged: what stage 2 starts from
     refined: Picture  # with its hole filled by both stages
     content_seconds: float  # that the first stage took
     scales: list[ScaleReport]  # from the coarsest on; none if the hole leaves no patch to learn from
+    mask: Mask
+    blend_border: bool  # whether the refined picture's border was made seamless
+
+    @cached_property
+    def content(self) -> Picture:
+        """The picture with its hole filled by the first stage alone, for comparison: its border is treated likewise."""
+        return seamless(self.start, self.start, self.mask) if self.blend_border else self.start
 
 
 def inpaint(
     picture: Picture,
     mask: Mask,
     first_stage: FirstStage,
-    vgg: VGG,
+    features: Features,
     settings: Settings,
     *,
     hole: Box | None = None,
@@ -55,18 +63,20 @@ def inpaint(
 
     Args:
         picture: what stands in the hole is not looked at.
-        first_stage: stage 1, see `predict`.
+        first_stage: stage 1, such as `inpaint.content.predict.predict` by a content network.
+        features: VGG, see `inpaint.vgg.load_vgg`, or others.
         hole: the part of the mask that is to be refined, if other holes lie beside it.
         real: the part of the picture that texture may be taken from, if the rest is made up.
         most_scales: where the settings leave the number of scales open, at most so many, from the finest on.
         settings, on_scale, on_progress: of stage 2, see `refine`, which also says what it refuses.
     """
+    check_features(features, settings.used_layers)
     height, width = picture.shape[-2:]
     began = time.perf_counter()
     with torch.no_grad():
         prediction = first_stage(picture, mask)
     content_seconds = time.perf_counter() - began
-    content = composite(picture, resize(prediction, (height, width)), mask)
+    start = composite(picture, resize(prediction, (height, width)), mask)
 
     scales = settings.scales or scales_of(max(height, width))
     if settings.scales is None and most_scales is not None:
@@ -74,34 +84,15 @@ def inpaint(
     box = surroundings(hole or Box.around(mask), (height, width), scales)
     box = box.intersection(real) if real else box
     if settings.scales is None:
-        scales = scales_to_learn_from(box.of(mask), [vgg.strides[layer] for layer in settings.matched_layers], scales)
+        strides = [features.strides[layer] for layer in settings.matched_layers]
+        scales = scales_to_learn_from(box.of(mask), strides, scales)
     if not scales:
-        return Filled(prediction, content, content, content_seconds, [])
+        return Filled(prediction, start, start, content_seconds, [], mask, blend_border=False)
     settings = replace(settings, scales=scales)
-    filled, reports = refine(box.of(picture), box.of(mask), box.of(content), vgg, settings, on_scale, on_progress)
-    refined = content.clone()
+    filled, reports = refine(box.of(picture), box.of(mask), box.of(start), features, settings, on_scale, on_progress)
+    refined = start.clone()
     box.of(refined).copy_(filled)
-    return Filled(prediction, content, refined, content_seconds, reports)
-
-
-def predict(
-    generator: nn.Module, mean_colour: Float[Tensor, "3 1 1"], blend_border: bool, picture: Picture, mask: Mask
-) -> Float[Tensor, "3 128 128"]:
-    """Stage 1 by a content network: the picture at 128 x 128 with its hole filled.
-
-    The network fills the middle half; what else is unknown it is shown filled smoothly. At the hole's border its
-    prediction is drawn to the picture's colours (`blend_border`), so that narrow holes are filled at least as well as
-    by diffusion. The generator, f, is shown the mean colour in the hole.
-    """
-    known, hole = resize_masked(picture, mask, (SIDE, SIDE))
-    known = diffuse(known, hole)
-    inner = torch.zeros_like(hole)
-    middle(inner).copy_(middle(hole))
-    shown = composite(known, mean_colour.expand_as(known), inner)
-    predicted = F.pad(generator(shown[None], inner[None])[0].float(), [SIDE // 4] * 4)
-    if blend_border:
-        return seamless(known, predicted, inner)
-    return composite(known, predicted.clamp(0, 1), inner)
+    return Filled(prediction, start, refined, content_seconds, reports, mask, settings.blend_border)
 
 
 def scales_of(side: int) -> int:

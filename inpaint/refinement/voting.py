@@ -1,7 +1,7 @@
 """Fills a hole with structure before any gradient: patches are matched by their features, and vote on its pixels.
 
-Expectation and maximisation, as in Wexler et al. (2007) and Barnes et al. (2009), with VGG's features to compare by
-instead of colours: each patch of the hole is matched to one outside, every match lays its pixels over the hole, where
+Expectation and maximisation, as in Wexler et al. (2007) and Barnes et al. (2009), with features to compare by instead
+of colours: each patch of the hole is matched to one outside, every match lays its pixels over the hole, where
 they overlap they are averaged, and what that gives is matched again. The paper has none of it.
 """
 
@@ -16,7 +16,6 @@ from torch import Tensor
 from inpaint.imaging.pixels import Mask, Picture, composite
 from inpaint.refinement.matching import AROUND, Colours, Indices, Tries, make_bank, suggested
 from inpaint.refinement.scale import OnProgress, Scale
-from inpaint.refinement.settings import VOTING_LAYER as LAYER
 
 # What a match may cost, against a cosine of at most 1:
 COLOUR, COLOUR_INSIDE = 24.0, 12.0  # a colour unlike the prediction's, at the hole's border and far inside
@@ -73,8 +72,9 @@ class Costs:
     """
 
     def __init__(self, scale: Scale, prediction: Picture, cells: int) -> None:
-        stride = scale.vgg.strides[LAYER]
-        self.rows, self.columns = scale.geometry[LAYER].queries.shape
+        layer = scale.settings.voting_layer
+        stride = scale.strides[layer]
+        self.rows, self.columns = scale.geometry[layer].queries.shape
         self.wanted, self.offered = (
             F.unfold(F.avg_pool2d(x, stride)[None], 3, padding=1)[0].T for x in (prediction, scale.known)
         )
@@ -127,21 +127,23 @@ def vote(scale: Scale, prediction: Picture, rounds: int, number: int, on_progres
         number: of the scale, 0 at the coarsest.
         on_progress: called after each round with the share of the work that is done.
     """
-    queries, box = scale.geometry[LAYER].queries, scale.features.wanted[LAYER]
+    layer = scale.settings.voting_layer
+    stride = scale.strides[layer]
+    queries, box = scale.geometry[layer].queries, scale.features.wanted[layer]
     if not queries.any():
         return
     costs = Costs(scale, prediction, 2**number)
-    keys = scale.keys[LAYER]
-    wish = Colours.beside(scale.features.whole[LAYER], scale.start, scale.vgg.strides[LAYER], WISH)
+    keys = scale.keys[layer]
+    wish = Colours.beside(scale.features.whole[layer], scale.start, stride, WISH)
     offered = make_bank(torch.cat([keys.features, wish.of(scale.start)]), keys.candidates)
     wished = box.of(wish.of(prediction))
     for done in range(1, rounds + 1):
-        asking = torch.cat([scale.asking(LAYER, scale.features(scale.pixels), scale.pixels), wished])
+        asking = torch.cat([scale.asking(layer, scale.features(scale.pixels), scale.pixels), wished])
         lengths = torch.zeros_like(queries, dtype=asking.dtype)
         box.of(lengths).copy_((9 * F.avg_pool2d(asking.pow(2).sum(0)[None], 3, 1, 1)[0]).sqrt())
-        cost = partial(costs, lengths.flatten(), scale.matches.get(LAYER))
-        query, candidate = scale.matched(LAYER, asking, number > 0, "ncc", offered, cost)
+        cost = partial(costs, lengths.flatten(), scale.matches.get(layer))
+        query, candidate = scale.matched(layer, asking, number > 0, "ncc", offered, cost)
         light = lighter(costs.wanted[query], costs.offered[candidate])
-        scale.start_from(lay(scale.start, scale.mask, query, candidate, scale.vgg.strides[LAYER], light))
+        scale.start_from(lay(scale.start, scale.mask, query, candidate, stride, light))
         if on_progress is not None:
             on_progress(done / rounds)

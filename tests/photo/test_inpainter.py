@@ -235,7 +235,7 @@ def test_specks_begin_with_the_shades_around_them():
 
 def test_what_the_fill_fades_into_is_the_photo(inpainter, monkeypatch):
     """Not what the first stage filled a speck with before."""
-    white = Filled(torch.ones(3, 128, 128), torch.ones(3, 128, 128), torch.ones(3, 128, 128), 0, [])
+    white = Filled(*(torch.ones(3, 128, 128) for _ in range(3)), 0, [], torch.zeros(1, 128, 128), False)
     monkeypatch.setattr(inpainter, "first_stage", lambda picture, mask: torch.ones_like(picture))
     monkeypatch.setattr(module, "inpaint", lambda *_, **__: white)
     marked = disc(radius=2)

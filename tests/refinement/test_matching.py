@@ -110,7 +110,8 @@ def test_a_hole_that_leaves_no_candidate():
     mask[0, :8] = 0
     with pytest.raises(UserError, match=r"no patch to learn from in a picture of 32 x 32 .* 12 x 12"):
         geometry(mask, 4)
-    assert not geometry(torch.ones(1, 4, 4), 8).queries.numel()
+    with pytest.raises(UserError, match=r"of 4 x 4 pixels: .* 24 x 24"):  # no cell at all
+        geometry(torch.zeros(1, 4, 4), 8)
 
 
 @pytest.mark.parametrize("rule", ["l2", "ncc"])

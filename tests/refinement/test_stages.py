@@ -6,6 +6,7 @@ import skimage
 import torch
 from torch import nn
 
+from inpaint.content.predict import predict
 from inpaint.errors import UserError
 from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import resize
@@ -17,11 +18,12 @@ from inpaint.refinement.module import Refinement
 from inpaint.refinement.pyramid import refine
 from inpaint.refinement.scale import Scale
 from inpaint.refinement.settings import preset
-from inpaint.refinement.stages import inpaint, predict, scales_of, scales_to_learn_from, surroundings
+from inpaint.refinement.stages import inpaint, scales_of, scales_to_learn_from, surroundings
 from tests.refinement.test_pyramid import gravel, hole
 
 COFFEE = Path(skimage.__file__).parent / "data" / "coffee.png"
 QUICK = preset(rounds=1, iterations=2)
+ONCE = {"rounds": 1, "iterations": 1}
 MEAN = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)
 
 
@@ -54,7 +56,7 @@ def test_what_is_evaluated_is_what_ships(vgg):
     inpainter = Inpainter(device="cpu")
     inpainter.settings, inpainter.vgg = QUICK, vgg
     content = Content(inpainter.first_stage.generator, inpainter.first_stage.mean_colour)
-    module = Refinement(content, QUICK, "embedded", "float32")
+    module = Refinement(content, QUICK, vgg, "float32")
     pixels = (resize(read_picture(COFFEE)[None, :, :384, 100:484], (256, 256))[0] * 255).round()
     side = 112  # of 256: the hole of the Context Encoder's code
     mask = hole(256, 256, top=72, left=72, side=side)
@@ -130,6 +132,21 @@ def test_as_many_scales_as_there_is_something_to_learn_from(vgg):
     assert torch.equal(filled.refined, filled.content)
     with pytest.raises(UserError, match="no patch to learn from"):
         inpaint(gravel(), full, grey, vgg, preset(scales=1))
+
+
+def test_both_rows_have_the_same_border(vgg):
+    """Where stage 2's result is made seamless, what stage 1 alone gives is so too; what stage 2 starts from is not."""
+    picture, mask = gravel(), hole()
+    for name, blends in (("default", True), ("paper", False)):
+        filled = inpaint(picture, mask, lambda picture, mask: torch.zeros_like(picture), vgg, preset(name, **ONCE))
+        assert torch.equal(filled.start, picture * (1 - mask))
+        assert torch.equal(filled.content * (1 - mask), picture * (1 - mask))
+        assert torch.equal(filled.content, filled.start) != blends
+        part, _ = refine(picture, mask, filled.start, vgg, preset(name, scales=1, **ONCE))
+        assert torch.equal(filled.refined, part)
+        step, middle = (filled.content[..., row, 62:66].mean() for row in (52, 64))
+        assert middle < 0.05
+        assert (step > 0.5 * picture[..., 51, 62:66].mean()) == blends
 
 
 def test_near_matches_where_the_finer_map_has_one_more_column(vgg):

@@ -7,7 +7,7 @@ from inpaint.imaging.pixels import composite
 from inpaint.refinement.matching import AROUND, geometry, make_bank, nearby, nearest, suggested
 from inpaint.refinement.pyramid import blurred, refine
 from inpaint.refinement.scale import Scale
-from inpaint.refinement.settings import VOTING_LAYER, preset
+from inpaint.refinement.settings import preset
 from inpaint.refinement.voting import ALONE, COLOUR, HEIGHT, LIGHT, Costs, lay, vote
 
 VOTED = preset("instant", scales=1, smooth=0, blend_border=False)
@@ -66,7 +66,7 @@ def test_each_cost_has_the_value_that_it_should(vgg):
     """One query at the hole's border; a candidate ten rows higher, a colour off by 0.1."""
     picture, mask = torch.full((3, 128, 128), 0.5), centre()
     scale = Scale(vgg, picture, mask, picture, VOTED)
-    query = scale.geometry[VOTING_LAYER].queries.flatten().nonzero().flatten()[:1]
+    query = scale.geometry["relu3_1"].queries.flatten().nonzero().flatten()[:1]
     tried = torch.stack([query - 10 * 32, query - 10])[None, :, 0]
     one = torch.ones(32 * 32)
     cost = Costs(scale, picture, 1)(one, None, query, tried)
@@ -82,9 +82,9 @@ def test_each_cost_has_the_value_that_it_should(vgg):
 def test_costs_are_the_same_asked_for_all_alike_or_each_on_its_own(vgg):
     picture, mask = boards(), centre()
     scale = Scale(vgg, picture, mask, picture, VOTED)
-    query = scale.geometry[VOTING_LAYER].queries.flatten().nonzero().flatten()
-    tried = (~scale.geometry[VOTING_LAYER].queries).flatten().nonzero().flatten()[None, 40:90]
-    matches = torch.where(scale.geometry[VOTING_LAYER].queries, tried[0, 7], -1)
+    query = scale.geometry["relu3_1"].queries.flatten().nonzero().flatten()
+    tried = (~scale.geometry["relu3_1"].queries).flatten().nonzero().flatten()[None, 40:90]
+    matches = torch.where(scale.geometry["relu3_1"].queries, tried[0, 7], -1)
     cost, lengths = Costs(scale, picture.flip(2), 1), torch.rand(32 * 32)
     alike, each = (cost(lengths, matches, query, t) for t in (tried, tried.repeat(len(query), 1)))
     torch.testing.assert_close(alike, each, atol=1e-5, rtol=1e-4)
@@ -182,10 +182,10 @@ def test_even_light_gets_no_steps(vgg, name):
 
 def test_later_scales_look_near_the_matches_of_the_one_before(vgg):
     picture, mask = boards(), centre()
-    scale = Scale(vgg, picture, mask, picture, VOTED, {VOTING_LAYER: torch.full((16, 16), -1)})
-    found = scale.geometry[VOTING_LAYER]
+    scale = Scale(vgg, picture, mask, picture, VOTED, {"relu3_1": torch.full((16, 16), -1)})
+    found = scale.geometry["relu3_1"]
     rows, columns = found.queries.nonzero().T
-    scale.matches[VOTING_LAYER] = torch.where(found.queries, torch.arange(32 * 32).view(32, 32) - 9, -1)
+    scale.matches["relu3_1"] = torch.where(found.queries, torch.arange(32 * 32).view(32, 32) - 9, -1)
     vote(scale, picture, 1, number=1)
-    moves = scale.matches[VOTING_LAYER][rows, columns] - (rows * 32 + columns)
+    moves = scale.matches["relu3_1"][rows, columns] - (rows * 32 + columns)
     assert ((moves >= -9 - 33) & (moves <= -9 + 33)).all()
