@@ -1,26 +1,20 @@
 """Compares the jobs of a sweep, with confidence intervals, in JSON, in a page of Markdown and in a picture."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from jaxtyping import Float
-from torch import Tensor
+from typing import Any
 
 from inpaint.errors import UserError
-from inpaint.evaluation.gallery import gallery
-from inpaint.evaluation.statistics import Interval, bootstrap, paired_difference
+from inpaint.evaluation.columns import Column, figure, make_columns, same_hole, stage_columns
+from inpaint.evaluation.statistics import Interval, mean_interval, paired_difference
+from inpaint.evaluation.summary_page import page
 from inpaint.evaluation.sweep_jobs import SweepJob, read_jobs
-from inpaint.evaluation.table import HEADINGS, MEASURES, STAGES, for_json
+from inpaint.evaluation.table import SET_MEASURES, by_area, for_json, in_order
 from inpaint.files import atomic
-from inpaint.imaging.box import Box
-from inpaint.imaging.pixels import middle
-from inpaint.imaging.reading import read_picture, write_picture
-
-SUMMARY_MEASURES = ("hole_l1", "hole_l2", "hole_psnr", "hole_ssim", "perceptual", "sharpness", "seam")
-"""The measures in the tables of summary.md."""
+from inpaint.imaging.reading import write_picture
+from inpaint.runs.records import swept_settings
 
 
 def compare(folder: Path, pictures: int = 8, closeups: bool = False, worst: bool = False) -> dict[str, Any]:
@@ -28,10 +22,15 @@ def compare(folder: Path, pictures: int = 8, closeups: bool = False, worst: bool
 
     Writes into `folder`:
 
-    - `summary.json`: `{"name", "pictures", "reference", "rows": [{"label", "job", "stage", "pictures", "measures":
-      {name: {"mean", "low", "high"}}, "differences": {same}, "seconds"}], "shown": [id], "failed": [{"job", "label",
-      "error"}], "unfinished": [{"job", "label"}]}`. Intervals are 95 % bootstrap intervals over pictures; the
-      differences are paired, picture by picture, to the last stage of the first job;
+    - `summary.json`: `{"name", "pictures", "reference", "rows": [{"label", "job", "stage", "features", "pictures",
+      "measures": {name: {"mean", "low", "high"}}, "reference", "differences": {same}, "seconds", "by_area": {class:
+      {"pictures", "measures"}}}], "shown": [id], "failed": [{"job", "label", "error"}], "unfinished": [{"job",
+      "label"}]}`. Intervals are 95 % intervals over pictures (`mean_interval`), `null` below six pictures. The
+      differences are paired, picture by picture, to the row that `reference` names: the last stage of another job
+      whose holes and true pictures are the same. That is the first of them; where they differ in several settings, the
+      first that differs from the row's job in the last setting alone, if there is one. The summary's own `reference` is
+      that of its first row. `features` names the network whose features were matched; `seconds` is `null` where nobody
+      knows them; `by_area` is empty unless a job's holes fall into several classes;
     - `summary.md`: the same as tables;
     - `summary.png`: a row a picture, a column a job; what is the same in every job stands there once.
 
@@ -49,26 +48,28 @@ def compare(folder: Path, pictures: int = 8, closeups: bool = False, worst: bool
         raise UserError(f"{folder} holds no job of a sweep: give the folder that the sweep printed at its end.")
     done = [job for job in jobs if job.record.state == "finished" and job.rows]
     ids = sorted(set.intersection(*(set(job.rows) for job in done))) if done else []
-    stages = [column for column in make_columns(done, ids[:pictures]) if column.kind in STAGES]
-    reference = [stage for stage in stages if stage.job is done[0]][-1] if stages else None
-    if worst and reference is not None:
-        psnr = reference.measure("hole_psnr")
+    stages = stage_columns(done, ids)
+    references = _references(stages, ids)
+    if worst and references:
+        psnr = references[0].measure("hole_psnr")
         ids.sort(key=lambda picture_id: psnr[picture_id])
     shown = ids[:pictures]
     failed = [job for job in jobs if job.record.state == "failed"]
+    several = any(len(by_area(stage.job.areas)) > 1 for stage in stages)
     summary: dict[str, Any] = {
-        "name": done[0].results.read_name() if done else None,
+        "name": done[0].means.get("name") if done else None,
         "pictures": len(ids),
-        "reference": reference.label if reference else None,
-        "rows": [_row(stage, reference) for stage in stages if reference],
+        "reference": references[0].label if references else None,
+        "rows": [_row(stage, reference, several) for stage, reference in zip(stages, references, strict=True)],
         "shown": shown,
         "failed": [{"job": job.number, "label": job.label, "error": job.record.error} for job in failed],
         "unfinished": [{"job": job.number, "label": job.label} for job in jobs if job.record.state == "begun"],
     }
+    text = "\n\n".join([*page(summary), *shortcomings(summary)]) + "\n"
     numbers = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-    for name, text in (("summary.json", numbers), ("summary.md", _page(summary))):
+    for name, content in (("summary.json", numbers), ("summary.md", text)):
         with atomic(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(content, encoding="utf-8")
     if shown:
         write_picture(figure(make_columns(done, shown), shown, closeups), folder / "summary.png")
     else:
@@ -84,121 +85,89 @@ def shortcomings(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-class Column(NamedTuple):
-    """One kind of picture of one job. Those of the two stages are rows of the table of numbers as well."""
+def comparison_table(summary: dict[str, Any]) -> tuple[list[str], list[list[str | float | None]]]:
+    """Lays out a summary as one table of numbers, a row for each of its rows: returns the columns' names, and the rows.
 
-    label: str
-    job: SweepJob
-    kind: str
-
-    def picture(self, picture_id: str) -> Float[Tensor, "3 height width"]:
-        return read_picture(self.job.results.picture(picture_id, self.kind))
-
-    def measure(self, name: str) -> dict[str, float]:
-        """One measure of a stage, by picture; empty if it was not taken."""
-        key = f"{self.kind}_{name}"
-        return {picture_id: row[key] for picture_id, row in self.job.rows.items() if key in row}
-
-
-def make_columns(jobs: Sequence[SweepJob], ids: Sequence[str]) -> list[Column]:
-    """Makes the columns: inputs, then job by job what its stages gave, then truths.
-
-    Where several jobs have the same input, truth or content network's prediction in all these pictures, only the first
-    of them has that column; what is refined always has one.
+    After `job`, its label, every measure that a row has gives six columns: `hole_psnr` (the mean), `hole_psnr low`,
+    `hole_psnr high`, `hole_psnr difference`, `hole_psnr difference low`, `hole_psnr difference high`. None stands where
+    a number is not defined.
     """
-    firsts: dict[str, list[SweepJob]] = {}
-    for kind in HEADINGS:
-        holders = [job for job in jobs if kind not in STAGES or job.has_stage(kind)]
-        different = {_digest(job, kind, ids): job for job in reversed(holders)}.values()
-        firsts[kind] = holders if kind == "refined" else [job for job in holders if job in different]
-
-    def column(job: SweepJob, kind: str) -> Column:
-        if len(firsts[kind]) == 1:
-            return Column(HEADINGS[kind], job, kind)
-        both = job.has_stage("content") and len(firsts["content"]) > 1
-        return Column(f"{job.label}: {HEADINGS[kind]}" if both or kind not in STAGES else job.label, job, kind)
-
-    stages = [column(job, kind) for job in jobs for kind in STAGES if job in firsts[kind]]
-    inputs, truths = ([column(job, kind) for job in firsts[kind]] for kind in ("input", "truth"))
-    return [*inputs, *stages, *truths]
+    names = in_order(name for row in summary["rows"] for name in row["measures"])
+    parts = {"measures": "", "differences": " difference"}
+    bounds = {"mean": "", "low": " low", "high": " high"}
+    columns = [f"{name}{part}{bound}" for name in names for part in parts.values() for bound in bounds.values()]
+    rows = [
+        [row["label"], *(row[part].get(name, {}).get(bound) for name in names for part in parts for bound in bounds)]
+        for row in summary["rows"]
+    ]
+    return ["job", *columns], rows
 
 
-def _digest(job: SweepJob, kind: str, ids: Sequence[str]) -> str:
-    """Hashes these pictures of a job: equal for two jobs that have the same, and have some."""
-    digest = hashlib.sha256(b"" if ids else bytes(job.results.path))
-    for picture_id in ids:
-        digest.update(job.results.picture(picture_id, kind).read_bytes())
-    return digest.hexdigest()
+def _references(stages: Sequence[Column], ids: Sequence[str]) -> list[Column]:
+    """To each stage, what it is compared with: the last stage of a job with the same holes, see `compare`."""
+    last = {stage.job.number: stage for stage in stages}
+    same = same_hole([stage.job for stage in last.values()], ids)
+    groups: dict[str, list[SweepJob]] = defaultdict(list)
+    for number, stage in last.items():
+        groups[same[number]].append(stage.job)
+    references = {number: other for group in groups.values() for number, other in _reference_jobs(group).items()}
+    return [last[references[stage.job.number]] for stage in stages]
 
 
-def figure(columns: Sequence[Column], ids: Sequence[str], closeups: bool) -> Float[Tensor, "3 height width"]:
-    """Draws one row a picture, and below it one of its close-ups if they are wanted."""
-    rows = []
-    for picture_id in ids:
-        rows.append([column.picture(picture_id) for column in columns])
-        if closeups:
-            rows.append([_closeup(column, picture_id) for column in columns])
-    return gallery(rows, [column.label for column in columns])
+def _reference_jobs(jobs: Sequence[SweepJob]) -> dict[str, str]:
+    """By each job's number, that of the first which shares all swept settings with it but the last.
+
+    A job that shares them with no other, as in a random search, has the first job of all.
+    """
+    settings = swept_settings([job.record.overrides for job in jobs])
+    last = [*dict.fromkeys(key for job in settings for key in job)][-1:]
+    shared = [tuple((key, value) for key, value in job.items() if key not in last) for job in settings]
+    count = Counter(shared)
+    return {
+        job.number: jobs[shared.index(values) if count[values] > 1 else 0].number
+        for job, values in zip(jobs, shared, strict=True)
+    }
 
 
-def _closeup(column: Column, picture_id: str) -> Float[Tensor, "3 height width"]:
-    """The middle half of the bounding box of its own job's hole: of where input and truth differ, if they do."""
-    kinds = (column.kind, "input", "truth")
-    picture, masked, truth = (column._replace(kind=kind).picture(picture_id) for kind in kinds)
-    hole = (masked != truth).any(0)
-    return middle(Box.around(hole).of(picture) if hole.any() else picture)
-
-
-def _row(stage: Column, reference: Column) -> dict[str, Any]:
-    """The measures of one stage of one job, and their differences to the reference."""
-    seconds = [measured["seconds"] for measured in stage.job.rows.values()]
-    pairs = {name: (reference.measure(name), values) for name in MEASURES if (values := stage.measure(name))}
-    means = {name: bootstrap([*values.values()]) for name, (_, values) in pairs.items()}
+def _row(stage: Column, reference: Column, several: bool) -> dict[str, Any]:
+    """The measures of one stage of one job, their differences to the reference, and those by area if asked for."""
+    seconds = mean_interval([measured["seconds"] for measured in stage.job.rows.values()]).mean
+    pairs = {name: (reference.measure(name), stage.measure(name)) for name in stage.measures}
+    of_set = stage.job.means.get(stage.kind, {})
+    measures = {
+        **_means({name: values for name, (_, values) in pairs.items()}),
+        **{name: {"mean": of_set[name], "low": None, "high": None} for name in SET_MEASURES if name in of_set},
+    }
     differences = {name: paired_difference(*pair) for name, pair in pairs.items() if pair[0].keys() & pair[1].keys()}
+    classes = by_area(stage.job.areas) if several else {}
     return {
         "label": stage.label,
         "job": stage.job.number,
         "stage": stage.kind,
+        "features": stage.job.means.get("features") if stage.kind == "refined" else None,
         "pictures": len(stage.job.rows),
-        "measures": {name: for_json(interval._asdict()) for name, interval in means.items()},
-        "differences": {name: for_json(interval._asdict()) for name, interval in differences.items()},
-        "seconds": sum(seconds) / len(seconds),
+        "measures": {name: measures[name] for name in in_order(measures)},
+        "reference": reference.label,
+        "differences": {name: _bounds(differences[name]) for name in in_order(differences)},
+        "seconds": for_json(seconds),
+        "by_area": {
+            area: {
+                "pictures": len(ids),
+                "measures": _means({name: _of(pairs[name][1], ids) for name in in_order(pairs)}),
+            }
+            for area, ids in classes.items()
+        },
     }
 
 
-def _page(summary: dict[str, Any]) -> str:
-    """The text of summary.md."""
-    rows, headings = summary["rows"], [MEASURES[name] for name in SUMMARY_MEASURES]
-    different = [row for row in rows if row["differences"] and row["label"] != summary["reference"]]
-    parts = []
-    if rows:
-        parts += [
-            f"Means over the pictures ({summary['pictures']} in every job), with 95 % bootstrap intervals.",
-            _table(
-                ["", *headings, "seconds a picture, both stages"],
-                ([row["label"], *_cells(row["measures"]), f"{row['seconds']:.1f}"] for row in rows),
-            ),
-        ]
-    if different:
-        parts += [
-            f"Differences to **{summary['reference']}**, picture by picture: the pictures bear out one whose interval "
-            "excludes 0.",
-            _table(["", *headings], ([row["label"], *_cells(row["differences"], "+")] for row in different)),
-        ]
-    if summary["shown"]:
-        parts.append(f"Shown: {', '.join(summary['shown'])}.")
-    return "\n\n".join([*parts, *shortcomings(summary)]) + "\n"
+def _means(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """The mean of each measure, by picture, with its interval."""
+    return {name: _bounds(mean_interval([*column.values()])) for name, column in values.items() if column}
 
 
-def _cells(intervals: dict[str, dict[str, float | None]], sign: str = "") -> Iterator[str]:
-    """Each measure's mean with its interval; nothing where it is not defined."""
-    for name in SUMMARY_MEASURES:
-        numbers = intervals.get(name, dict.fromkeys(Interval._fields)).values()
-        mean, low, high = ("" if number is None else f"{number:{sign}.3f}" for number in numbers)
-        yield mean if low == high else f"{mean} ({low or '?'} to {high or '?'})"
+def _of(values: Mapping[str, float], ids: Sequence[str]) -> dict[str, float]:
+    return {picture_id: values[picture_id] for picture_id in ids if picture_id in values}
 
 
-def _table(headings: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _bounds(interval: Interval) -> dict[str, float | None]:
+    return for_json(interval._asdict())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from inpaint.evaluation.gallery import gallery
 from inpaint.evaluation.table import Row, flatten_keys, for_json, kinds_of
 from inpaint.files import atomic
+from inpaint.imaging.pixels import Picture
 from inpaint.imaging.reading import read_picture, write_picture
 
 
@@ -22,7 +23,11 @@ class ResultsFolder(NamedTuple):
 
     def has_pictures(self, row: Row) -> bool:
         """Whether every picture of this row is there."""
-        return all(self.picture(row["id"], kind).is_file() for kind in kinds_of(row))
+        return all(self.picture(row["id"], kind).is_file() for kind in (*kinds_of(row), "mask"))
+
+    def read(self, row: Row, kind: str) -> Picture:
+        """Reads one picture of a row."""
+        return read_picture(self.picture(row["id"], kind))
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Writes metrics.csv."""
@@ -46,12 +51,13 @@ class ResultsFolder(NamedTuple):
         with atomic(self.path / "metrics.json") as path:
             path.write_text(json.dumps(for_json(means), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
-    def read_name(self) -> str:
-        """Reads the name of the experiment from metrics.json."""
-        return json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))["name"]
+    def read_means(self) -> dict[str, Any]:
+        """Reads metrics.json; empty while there is no such file."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def write_gallery(self, rows: Sequence[Row], headings: Mapping[str, str]) -> None:
         """Writes gallery.png: the pictures of these rows, each kind under its heading."""
         kinds = kinds_of(rows[0])
-        pictures = [[read_picture(self.picture(row["id"], kind)) for kind in kinds] for row in rows]
+        pictures = [[self.read(row, kind) for kind in kinds] for row in rows]
         write_picture(gallery(pictures, [headings[kind] for kind in kinds]), self.path / "gallery.png")

@@ -43,6 +43,11 @@ def measure(
     }
 
 
+def hole_area(mask: Float[Tensor, "1 height width"]) -> float:
+    """Computes the hole's share of the picture, in percent, to four decimals."""
+    return round(100 * int((mask > 0).sum()) / mask.numel(), 4)
+
+
 def sharpness_ratio(picture: Float[Tensor, "3 height width"], mask: Float[Tensor, "1 height width"]) -> float:
     """Divides the mean gradient magnitude inside the hole by that of the 16-pixel ring around it; 1 is equally sharp.
 

@@ -1,5 +1,5 @@
 """Measures by networks: the perceptual distance in the hole, by the VGG-16 that ships; and, whose weights are given as
-files, LPIPS (Zhang et al. 2018) and FID (Heusel et al. 2017)."""
+files, LPIPS (Zhang et al. 2018), FID (Heusel et al. 2017), P-IDS and U-IDS (Zhao et al. 2021)."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +17,12 @@ from inpaint.imaging.box import Box
 from inpaint.imaging.pixels import Mask, Picture
 from inpaint.vgg import VGG
 
+LPIPS_NETWORKS = {
+    "alex": ("lpips_weights", "torchvision's AlexNet (alexnet-owt-7be5be79.pth)"),
+    "vgg": ("lpips_vgg_weights", "torchvision's VGG-16 (vgg16-397923af.pth)"),
+}
+"""The networks of LPIPS as its package names them: the setting that names a file, and what that has to hold."""
+PACKAGES = {"lpips": "lpips", "torch_fidelity": "torch-fidelity", "sklearn": "scikit-learn"}
 EYE_LAYERS = ("relu3_3", "relu4_2")  # experiments/perceptual compares them with others
 SEEN = 40  # pixels around the hole, whole cells of the deepest layer, that its features see
 
@@ -49,22 +55,25 @@ def perceptual_distance(prediction: Picture, truth: Picture, mask: Mask, vgg: VG
     return total
 
 
-def load_lpips(path: str | Path) -> Callable[[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]], float]:
-    """Loads LPIPS, version 0.1 on AlexNet: of two pictures in [0, 1], 0 for equal ones, more the less alike they look.
+def load_lpips(
+    path: str | Path, network: str = "alex"
+) -> Callable[[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]], float]:
+    """Loads LPIPS, version 0.1: of two pictures in [0, 1], 0 for equal ones, more the less alike they look.
 
     Args:
-        path: torchvision's file of AlexNet's weights; those of LPIPS' linear layers are part of the `lpips` package.
+        path: torchvision's file of the network's weights; those of LPIPS' linear layers are part of the package lpips.
+        network: alex or vgg (VGG-16).
 
     Raises:
         UserError: the package or the file is missing, or the file holds something else.
     """
-    with _one_sentence("LPIPS", "lpips", path, "torchvision's AlexNet (alexnet-owt-7be5be79.pth)"):
+    with _one_sentence(path, *LPIPS_NETWORKS[network]):
         import lpips
 
         state = read_weights(Path(path))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it calls torchvision's AlexNet the old way
-            model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+            warnings.simplefilter("ignore")  # it calls torchvision's networks the old way
+            model = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
         own = model.net.state_dict()  # slice1.0.weight here is features.0.weight there
         model.net.load_state_dict({name: state[f"features.{name.partition('.')[2]}"] for name in own})
 
@@ -76,7 +85,7 @@ def load_lpips(path: str | Path) -> Callable[[Float[Tensor, "3 height width"], F
 
 
 def load_inception(path: str | Path) -> Callable[[Float[Tensor, "3 height width"]], Float[Tensor, " 2048"]]:
-    """Loads Inception v3, which makes of a picture in [0, 1], of any size, the 2048 features that FID compares.
+    """Loads Inception v3, which makes of a picture in [0, 1], of any size, the 2048 features that sets are compared by.
 
     Args:
         path: torch-fidelity's file of the original weights, `weights-inception-2015-12-05-6726825d.pth`.
@@ -85,7 +94,8 @@ def load_inception(path: str | Path) -> Callable[[Float[Tensor, "3 height width"
         UserError: the package or the file is missing, or the file holds something else.
     """
     network = "torch-fidelity's Inception (weights-inception-2015-12-05-6726825d.pth)"
-    with _one_sentence("FID", "torch-fidelity", path, network):
+    with _one_sentence(path, "fid_weights", network):
+        import sklearn.svm  # noqa: F401 - said now if it is missing, not after the last picture
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         read_weights(Path(path))  # torch-fidelity itself would run what a file names
@@ -113,16 +123,38 @@ def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m feature
     return float(shift + x.square().sum() + y.square().sum() - 2 * torch.linalg.matrix_norm(x @ y.T, "nuc"))
 
 
+def discriminative_scores(
+    filled: Float[Tensor, "n features"], true: Float[Tensor, "n features"]
+) -> tuple[float, float]:
+    """Computes P-IDS and U-IDS in percent, of filled pictures and their true ones in the same order.
+
+    A linear support vector machine learns to tell the filled from the true by Inception's features (scikit-learn's
+    LinearSVC as Zhao et al. 2021 set it, section 5). U-IDS is the share that it gets wrong, at most 50 where they look
+    alike; P-IDS is the share of pairs whose filled picture it takes for the truer one. Both fall towards 0, whatever
+    the method, with many fewer pictures than features. NaN for fewer than two pictures.
+    """
+    from sklearn.svm import LinearSVC
+
+    if len(filled) < 2:
+        return float("nan"), float("nan")
+    both = torch.cat([true, filled]).double().numpy()
+    is_true = [True] * len(true) + [False] * len(filled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it stopped after its thousand rounds, as theirs does
+        machine = LinearSVC(dual=False).fit(both, is_true)
+    truth_of_true, truth_of_filled = machine.decision_function(both).reshape(2, -1)
+    return 100 * float((truth_of_filled > truth_of_true).mean()), 100 * float(1 - machine.score(both, is_true))
+
+
 @contextmanager
-def _one_sentence(measure: str, package: str, path: str | Path, network: str) -> Iterator[None]:
-    """Turns what goes wrong while a network is loaded into a UserError: its package, its file, or what that holds."""
-    key = f"{measure.lower()}_weights"
+def _one_sentence(path: str | Path, key: str, network: str) -> Iterator[None]:
+    """Turns what goes wrong while a network is loaded into a UserError: a package, its file, or what that holds."""
     try:
         yield
-    except ImportError:
+    except ImportError as error:
+        package = PACKAGES.get((error.name or "").partition(".")[0], error.name)
         raise UserError(
-            f"{measure} needs the package {package}, which is not there: "
-            "pip install 'neural-patch-synthesis[perceptual]'."
+            f"{key} needs the package {package}, which is not there: pip install 'neural-patch-synthesis[perceptual]'."
         ) from None
     except (UserError, KeyError, RuntimeError, TypeError, AttributeError):
         if not Path(path).is_file():

@@ -1,26 +1,23 @@
 """The Lightning callback that measures each filled test picture and saves it to the results folder."""
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-import wandb
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
-from torch import Tensor
 
 from inpaint.errors import UserError
 from inpaint.evaluation import table
 from inpaint.evaluation.folder import ResultsFolder
-from inpaint.evaluation.metrics import measure, seam_ratio, sharpness_ratio
-from inpaint.evaluation.perceptual import frechet_distance, load_inception, load_lpips, perceptual_distance
+from inpaint.evaluation.measures import FileMeasures, Measure
+from inpaint.evaluation.metrics import hole_area, measure, seam_ratio, sharpness_ratio
+from inpaint.evaluation.perceptual import perceptual_distance
 from inpaint.evaluation.resume import MeasuredRows, evaluation_key
-from inpaint.evaluation.table import HEADINGS, STAGES, Row, flatten_keys, kinds_of, stages_of
-from inpaint.imaging.reading import read_picture, write_picture
+from inpaint.evaluation.table import HEADINGS, Row, flatten_keys, kinds_of, stages_of
+from inpaint.imaging.reading import write_picture
 from inpaint.runs.processes import gather
 from inpaint.vgg import load_vgg
 
@@ -33,20 +30,26 @@ class Results(pl.Callback):
     returns neither has no results. `"headings": {"refined": "telea"}` renames a column of the table and the gallery.
     Written into `folder`:
 
-    - `pictures/<id>/{input,content,refined,truth}.png`, at once;
-    - `metrics.csv`: one row a picture, sorted by id, each id once, however many processes took part;
-    - `metrics.json`: `{"name", "pictures", "content": {"hole": {"l1", "l2", "psnr", "ssim"}, "whole": {...},
-      "perceptual", "sharpness", "seam"}, "refined": {same}, "seconds_per_picture", "confidence", "intervals"}`: means
-      over the pictures. A sharpness or seam that is undefined for a picture is left out of its mean; a mean that is not
-      finite (the PSNR of identical pictures) is `null`. `intervals` has, in the place of each mean, `{"low", "high",
-      "pictures"}`: its 95 % bootstrap interval over the pictures, and how many of them it is of;
+    - `pictures/<id>/{input,content,refined,truth,mask}.png`, at once; the mask is white in the hole;
+    - `metrics.csv`: one row a picture, sorted by id, each id once, however many processes took part; `area` is the
+      hole's share of the picture in percent;
+    - `metrics.json`: `{"name", "features", "pictures", "area", "content": {"hole": {"l1", "l2", "psnr", "ssim"},
+      "whole": {...}, "perceptual", "sharpness", "seam"}, "refined": {same}, "seconds_per_picture", "confidence",
+      "intervals", "by_area"}`: means over the pictures. A sharpness or seam that is undefined for a picture is left out
+      of its mean, and so are seconds that nobody knows (NaN); a mean that is not finite (the PSNR of identical
+      pictures) is `null`. `intervals` has, in the place
+      of each mean, `{"low", "high", "pictures"}`: its 95 % interval (`mean_interval`), `null` below six pictures, and
+      how many pictures it is of. `features` names the network whose features were matched, if any were
+      (`pl_module.features_name`). `by_area`, which is there if the holes fall into more than one class, holds the same
+      of each class, but for what is of the whole set: `{"0 to 10 %": {"pictures", ...}, "10 to 20 %": ...}`;
     - `gallery.png`: the first `gallery_rows` pictures.
 
-    The loggers get the means (`content/hole_psnr`, `refinement/hole_psnr`, ...); W&B also a table of all pictures with
-    their measures, `results`, and the `gallery`. A run that is interrupted leaves the files for what is done so far
-    (with several processes, what the main one has), and logs nothing. Another run in its folder, with the same weights
-    and settings, goes on with the pictures that are left, if its data module can leave out those that it has
-    `finished`. LPIPS and FID are measured on the pictures as they are written: either may be added or dropped then.
+    The loggers get the means as `test/content/hole_psnr`, `test/refined/hole_psnr`, ..., and
+    `test/seconds_per_picture`; W&B also a table of all pictures with their measures, `results`, and the `gallery`. A
+    run that is interrupted leaves the files for what is done so far (with several processes, what the main one has),
+    and logs nothing. Another run in its folder, with the same weights and settings, goes on with the pictures that are
+    left, if its data module can leave out those that it has `finished`. LPIPS, FID, P-IDS, U-IDS and one's own
+    measures are taken on the pictures as they are written: each may be added, changed or dropped then.
 
     Args:
         folder: where all of it goes.
@@ -54,12 +57,17 @@ class Results(pl.Callback):
         gallery_rows: how many pictures the gallery shows.
         settings: all that the results depend on besides the weights, as text; runs that differ in it share nothing.
         lpips_weights: the file of AlexNet's weights, or None; with it, `whole` also has `lpips` (`load_lpips`).
-        fid_weights: the file of Inception's weights, or None; with it, each stage has `fid`, between its pictures and
-            the true ones (`load_inception`): one number for the set, with no interval.
+        lpips_vgg_weights: the file of VGG-16's weights, or None; with it, `whole` also has `lpips_vgg`.
+        fid_weights: the file of Inception's weights, or None; with it, each stage has `fid`, `p_ids` and `u_ids`,
+            between its pictures and the true ones (`frechet_distance`, `discriminative_scores`): one number for the
+            whole set, with no interval.
+        measures: one's own by name, functions of a stage's picture, the truth and the mask that return a number
+            (`evaluation.measures.Measure`); each stage has them under these names. None: leaves one out.
 
     Raises:
         UserError: a file of weights, or the package that it needs, is missing; the processes of one run were given
-            different folders; `gallery_rows` is below 1.
+            different folders; `gallery_rows` is below 1; one's own measure is no function, has a name that is taken,
+            fails, or returns something else.
     """
 
     def __init__(
@@ -69,17 +77,18 @@ class Results(pl.Callback):
         gallery_rows: int,
         settings: str,
         lpips_weights: str | Path | None,
+        lpips_vgg_weights: str | Path | None,
         fid_weights: str | Path | None,
+        measures: Mapping[str, Measure | None],
     ) -> None:
         if not isinstance(gallery_rows, int) or gallery_rows < 1:
             raise UserError(f"callbacks.results.gallery_rows is {gallery_rows}, but must be a whole number above 0.")
         self.folder, self.name = ResultsFolder(Path(folder)), name
         self.gallery_rows, self.settings = gallery_rows, settings
-        self.lpips = load_lpips(lpips_weights) if lpips_weights is not None else None
-        self.inception = load_inception(fid_weights) if fid_weights is not None else None
-        given = {"lpips": lpips_weights, "fid": fid_weights}
-        self.weight_files = {key: Path(path) for key, path in given.items() if path is not None}
+        self.measures = FileMeasures(self.folder, lpips_weights, lpips_vgg_weights, fid_weights, measures)
+        self.weight_files = self.measures.weight_files
         self.headings = HEADINGS
+        self.features: str | None = None
         self.rows: list[Row] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -91,13 +100,15 @@ class Results(pl.Callback):
             )
         if stage != "test":
             return
-        key = evaluation_key(pl_module, f"{self.settings}, {trainer.precision}")
-        self.measured = MeasuredRows(self.folder.path, key, trainer.global_rank)
+        self.features = getattr(pl_module, "features_name", None)
         data: Any = getattr(trainer, "datamodule", None)
+        read = getattr(data, "evaluation_state", "")  # of the files besides the pictures, such as masks
+        key = evaluation_key(pl_module, f"{self.settings}, {trainer.precision}, {read}")
+        self.measured = MeasuredRows(self.folder.path, key, trainer.global_rank)
         rows = self._finished_rows(data) if trainer.is_global_zero else []
         if finished := trainer.strategy.broadcast({row["id"] for row in rows}):
             data.finished = finished
-        self.rows = [self._with_lpips(row) for row in rows]
+        self.rows = [self.measures.add_to(row) for row in rows]
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.vgg = load_vgg().on(pl_module.device, "float32")
@@ -112,7 +123,8 @@ class Results(pl.Callback):
             pictures = {kind: batch[i] for kind, batch in batches.items()}
             for kind, picture in pictures.items():
                 write_picture(picture, self.folder.picture(picture_id, kind))
-            row: Row = {"id": picture_id}
+            write_picture((masks[i] > 0).expand(3, -1, -1), self.folder.picture(picture_id, "mask"))
+            row: Row = {"id": picture_id, "area": hole_area(masks[i])}
             for stage in stages_of(pictures):
                 sharpness, seam = (ratio(pictures[stage], masks[i]) for ratio in (sharpness_ratio, seam_ratio))
                 errors = measure(pictures[stage], pictures["truth"], masks[i])
@@ -120,7 +132,7 @@ class Results(pl.Callback):
                 row[stage] = {**errors, "perceptual": perceptual, "sharpness": sharpness, "seam": seam}
             row["seconds"] = float(outputs["seconds"][i])
             self.measured.append(row)
-            self.rows.append(self._with_lpips(row))
+            self.rows.append(self.measures.add_to(row))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         rows = table.unique_rows(row for part in gather(self.rows) for row in part)
@@ -130,7 +142,7 @@ class Results(pl.Callback):
         self.measured.replace([])
         self.rows = []  # from here on an error leaves nothing to be saved
         self._log(trainer, rows, means)
-        Console().print(table.printed_table(means, self.headings))
+        Console().print(*table.printed_tables(means, self.headings))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if self.rows and trainer.is_global_zero:
@@ -139,72 +151,51 @@ class Results(pl.Callback):
     def _finished_rows(self, data: Any) -> list[Row]:
         """The rows of an earlier run of this evaluation whose pictures are there; all others are forgotten.
 
-        So are rows without the perceptual distance, which earlier versions did not measure.
+        So are rows without the area, which earlier versions did not measure.
         """
         measured = table.unique_rows(self.measured.read()) if hasattr(data, "finished") else []
-        complete = [row for row in measured if all("perceptual" in row[stage] for stage in stages_of(row))]
-        rows = [row for row in complete if self.folder.has_pictures(row)]
+        rows = [row for row in measured if "area" in row and self.folder.has_pictures(row)]
         if rows:
             print(f"Going on after {len(rows)} pictures that are done, in {self.folder.path}")
         elif self.measured.files():
             print(
-                f"What {self.folder.path} has of an unfinished evaluation is of other weights, data or settings, or is "
-                "damaged: starting anew"
+                f"What {self.folder.path} has of an unfinished evaluation is of other weights, data or settings, of an "
+                "older version, or damaged: starting anew"
             )
         self.measured.replace(rows)
         return rows
 
-    def _with_lpips(self, row: Row) -> Row:
-        """The row with LPIPS, if that is asked for, of the pictures as they are written."""
-        if self.lpips is None:
-            return row
-        truth = self._read(row, "truth")
-        lpips = {stage: self.lpips(self._read(row, stage), truth) for stage in stages_of(row)}
-        return row | {s: {**row[s], "whole": {**row[s]["whole"], "lpips": value}} for s, value in lpips.items()}
-
     def _write(self, rows: list[Row]) -> dict[str, Any]:
         """Writes the files for these rows; returns their means, those that are not finite included."""
         self.folder.write_rows(rows)
-        means = table.mean_measures(self.name, rows)
-        if self.inception is not None:
-            features = {
-                kind: torch.stack([self.inception(self._read(row, kind)) for row in rows])
-                for kind in ("truth", *stages_of(rows[0]))
-            }
-            for stage in stages_of(rows[0]):
-                means[stage]["fid"] = frechet_distance(features[stage], features["truth"])
+        features = {"features": self.features} if self.features else {}
+        means: dict[str, Any] = {"name": self.name, **features, **table.mean_measures(rows)}
+        for stage, of_set in self.measures.of_set(rows).items():
+            means[stage] |= of_set
+        named = {row["id"]: row for row in rows}
+        classes = table.by_area({picture_id: row["area"] for picture_id, row in named.items()})
+        if len(classes) > 1:
+            means["by_area"] = {area: table.mean_measures([named[i] for i in ids]) for area, ids in classes.items()}
         self.folder.write_means(means)
         self.folder.write_gallery(rows[: self.gallery_rows], self.headings)
         return means
 
-    def _read(self, row: Row, kind: str) -> Tensor:
-        return read_picture(self.folder.picture(row["id"], kind))
-
     def _log(self, trainer: pl.Trainer, rows: list[Row], means: Mapping[str, Any]) -> None:
-        """Logs the means everywhere, and the pictures to W&B."""
-        stages = stages_of(means)
-        scalars = {f"{STAGES[s]}/{name}": value for s in stages for name, value in flatten_keys(means[s]).items()}
-        scalars["seconds_per_picture"] = means["seconds_per_picture"]
+        """Logs the means everywhere, but for those that are undefined, and the pictures to W&B."""
+        stages = {f"test/{stage}/": flatten_keys(means[stage]) for stage in stages_of(means)}
+        scalars = {stage + name: value for stage, values in stages.items() for name, value in values.items()}
+        scalars["test/seconds_per_picture"] = means["seconds_per_picture"]
+        scalars = {name: value for name, value in scalars.items() if not math.isnan(value)}
         kinds, measures = kinds_of(rows[0]), [name for name in flatten_keys(rows[0]) if name != "id"]
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=trainer.global_step)
             if isinstance(logger, WandbLogger):
+                import wandb  # a machine without it has no such logger
+
                 lines = []
                 for row in rows:
                     images = [wandb.Image(str(self.folder.picture(row["id"], kind))) for kind in kinds]
-                    lines.append([row["id"], *images, *(flatten_keys(row)[name] for name in measures)])
-                with _staging_in(self.folder.path):
-                    logger.log_table("results", ["id", *kinds, *measures], lines, step=trainer.global_step)
+                    values = (flatten_keys(row)[name] for name in measures)
+                    lines.append([row["id"], *images, *(None if math.isnan(value) else value for value in values)])
+                logger.log_table("results", ["id", *kinds, *measures], lines, step=trainer.global_step)
                 logger.log_image("gallery", [str(self.folder.path / "gallery.png")], step=trainer.global_step)
-
-
-@contextmanager
-def _staging_in(folder: Path) -> Iterator[None]:
-    """Keeps a table's pictures beside the run: W&B would leave an offline run's in the user's home for good."""
-    own = "WANDB_DATA_DIR" not in os.environ
-    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
-    try:
-        yield
-    finally:
-        if own:
-            del os.environ["WANDB_DATA_DIR"]

@@ -64,8 +64,13 @@ class MeasuredRows:
 
 
 def evaluation_key(module: nn.Module, settings: str) -> str:
-    """Hashes all that decides an evaluation's results: the module's weights, and the settings."""
-    digest = hashlib.sha256(settings.encode())
+    """Hashes all that decides an evaluation's results: the module's layers, weights and state, and the settings.
+
+    The state is the text `module.evaluation_state`, of a module that has one: of the files that it reads. A callback
+    asks for it before Lightning calls the module's `setup`.
+    """
+    digest = hashlib.sha256(repr((settings, getattr(module, "evaluation_state", ""))).encode())
+    digest.update(repr(module).encode())  # activations have no weights, and a file may say which they are
     for name, value in module.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

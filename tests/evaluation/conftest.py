@@ -18,6 +18,16 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in the layout of torchvision's file, without the classifier, which is not read."""
+    path = tmp_path_factory.mktemp("vgg16") / "vgg16.pth"
+    torch.manual_seed(0)
+    features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"]).state_dict()
+    torch.save({f"features.{name}": value for name, value in features.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights in the layout of torch-fidelity's file."""
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")

@@ -9,7 +9,8 @@ from inpaint.evaluation.results import Results
 
 def make_results(folder: Path, **options: Any) -> Results:
     """The callback as `conf/callbacks/default.yaml` builds it, but for these options."""
-    fixed = {"name": "trial", "gallery_rows": 32, "settings": "", "lpips_weights": None, "fid_weights": None}
+    weights = dict.fromkeys(("lpips_weights", "lpips_vgg_weights", "fid_weights"))
+    fixed = {"name": "trial", "gallery_rows": 32, "settings": "", **weights, "measures": {}}
     return Results(folder, **fixed | options)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -29,13 +30,23 @@ def test_callbacks(tmp_path: Path) -> None:
     assert isinstance(built.results, Results)
     assert (built.results.folder.path, built.results.name) == (tmp_path, "trial")
     assert built.results.settings == "seed 3, model {}, data {}"
+    assert built.results.measures.own == {}
     assert isinstance(built.panel, Panel)
     assert built.panel.folder == tmp_path / "panels"
     assert isinstance(built.best, pl.callbacks.ModelCheckpoint)
     assert (built.best.monitor, built.best.mode) == ("content/val_l2", "min")
     assert built.best.dirpath == str(built.checkpoints.folder) == str(tmp_path / "checkpoints")
-    assert isinstance(built.learning_rate, pl.callbacks.LearningRateMonitor)
     assert isinstance(built.progress, pl.callbacks.ProgressBar)
+
+
+def test_own_measures_are_built(tmp_path: Path) -> None:
+    node = "{_target_: tests.evaluation.test_results.darkness, _partial_: true}"
+    cfg = composed(tmp_path, "+callbacks=default", f"+callbacks.results.measures.darkness={node}")
+    own = instantiate(cfg).callbacks.results.measures.own
+    picture = torch.full((3, 8, 8), 0.25)
+    mask = torch.zeros(1, 8, 8)
+    mask[:, 2:6, 2:6] = 1
+    assert {name: float(measure(picture, picture, mask)) for name, measure in own.items()} == {"darkness": 0.75}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +61,7 @@ def test_callbacks(tmp_path: Path) -> None:
         ("data.split=[0,0,1]", True),
         ("model.preset.alpha=7", True),
         ("seed=7", True),
+        ("+callbacks.results.measures.a={_target_: tests.evaluation.test_results.darkness, _partial_: true}", False),
     ],
 )
 def test_what_an_evaluation_is_of_is_what_decides_its_numbers(tmp_path: Path, override: str, decides: bool) -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from inpaint.evaluation.gallery import GAP, HEADING, gallery
+from inpaint.evaluation.gallery import GAP, HEADING, LINE, gallery
 
 
 def colour(red: float, green: float, blue: float, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
@@ -24,6 +24,21 @@ def test_every_heading_is_written_over_its_column() -> None:
     line = gallery([[colour(0, 0, 0)] * 2], ["input", ""], side=64)[:, :HEADING]
     assert (line[:, :, :64] < 0.5).any()
     assert (line[:, :, 64:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("heading", "lines"),
+    [("alpha 0.2", 1), ("alpha 0.2, rule ncc, scales 3", 3), ("alpha_0.2,rule_ncc,scales_3", 3), ("", 1)],
+)
+def test_a_long_heading_is_broken_into_lines_and_stays_over_its_tile(heading: str, lines: int) -> None:
+    shown = gallery([[colour(0, 0, 0)] * 3], ["", heading, ""], side=72)
+    top = HEADING + (lines - 1) * LINE
+    assert shown.shape == (3, top + 72 + GAP, 3 * 76 - GAP)
+    assert (shown[:, :top, :72] == 1).all()
+    assert (shown[:, :top, 152:] == 1).all()
+    dark = (shown[0, :top] < 0.5).any(1)
+    assert not dark[0]
+    assert not dark[-1]
 
 
 def test_shape_is_kept() -> None:

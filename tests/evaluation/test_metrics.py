@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from inpaint.evaluation.metrics import colour_cast, measure, seam_ratio, sharpness_ratio
+from inpaint.evaluation.metrics import colour_cast, hole_area, measure, seam_ratio, sharpness_ratio
 
 
 def centre_hole(side: int = 64) -> torch.Tensor:
@@ -54,6 +54,11 @@ def test_identical_pictures() -> None:
 def test_prediction_is_clamped_as_it_is_written() -> None:
     truth = torch.ones(3, 64, 64)
     assert measure(truth + 3, truth, centre_hole())["whole"]["l1"] == 0
+
+
+def test_area_is_the_share_of_the_picture() -> None:
+    assert hole_area(centre_hole()) == hole_area(0.3 * centre_hole()) == 25
+    assert hole_area(torch.eye(3)[None]) == 33.3333
 
 
 def test_any_hole_pixel_counts_as_hole() -> None:

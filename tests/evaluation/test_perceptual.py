@@ -5,7 +5,9 @@ Their files have the real layout, and random values.
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,14 @@ from skimage import data
 from torch import Tensor
 
 from inpaint.errors import UserError
-from inpaint.evaluation.perceptual import EYE_LAYERS, frechet_distance, load_inception, load_lpips, perceptual_distance
+from inpaint.evaluation.perceptual import (
+    EYE_LAYERS,
+    discriminative_scores,
+    frechet_distance,
+    load_inception,
+    load_lpips,
+    perceptual_distance,
+)
 from inpaint.imaging.pixels import composite
 from inpaint.vgg import VGG, load_vgg
 
@@ -102,24 +111,31 @@ def test_distance_of_a_hole_at_the_edge_of_a_picture_of_odd_sides(vgg: VGG, phot
     assert perceptual_distance(truth, truth, mask, vgg) == 0
 
 
-def test_lpips_is_the_linear_layers_sum_over_the_backbone_s_layers(alexnet: Path) -> None:
+@pytest.mark.parametrize(
+    ("network", "layers", "seen"),
+    [("alex", torchvision.models.alexnet, (1, 4, 7, 9, 11)), ("vgg", torchvision.models.vgg16, (3, 8, 15, 22, 29))],
+)
+def test_lpips_is_the_linear_layers_sum_over_the_backbone_s_layers(
+    network: str, layers: Callable[..., Any], seen: tuple[int, ...], alexnet: Path, vgg16: Path
+) -> None:
     lpips = pytest.importorskip("lpips")
-    a, b = noise(0), noise(1)
-    found = load_lpips(alexnet)(a, b)
-    assert load_lpips(alexnet)(a, a) == 0
+    a, b, path = noise(0), noise(1), alexnet if network == "alex" else vgg16
+    measure = load_lpips(path, network)
+    found = measure(a, b)
+    assert measure(a, a) == 0
 
     # the formula of section 3 (Zhang et al. 2018), on torchvision's own network
-    net = torchvision.models.alexnet(num_classes=1).features
-    net.load_state_dict({k.removeprefix("features."): v for k, v in torch.load(alexnet).items()})
-    linear = torch.load(Path(lpips.__file__).parent / "weights/v0.1/alex.pth", map_location="cpu")
+    net = layers(num_classes=1).features
+    net.load_state_dict({k.removeprefix("features."): v for k, v in torch.load(path).items()})
+    linear = torch.load(Path(lpips.__file__).parent / f"weights/v0.1/{network}.pth", map_location="cpu")
     shift, scale = torch.tensor([[-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]])[:, :, None, None]
     expected, x, y = 0.0, (2 * a - 1 - shift) / scale, (2 * b - 1 - shift) / scale
     with torch.no_grad():
         for i, layer in enumerate(net):
             x, y = layer(x), layer(y)
-            if i in (1, 4, 7, 9, 11):
+            if i in seen:
                 u, v = (z / z.norm(dim=0, keepdim=True) for z in (x, y))
-                weights = linear[f"lin{(1, 4, 7, 9, 11).index(i)}.model.1.weight"][0]
+                weights = linear[f"lin{seen.index(i)}.model.1.weight"][0]
                 expected += float((weights * (u - v).square()).sum(0).mean())
     assert found == pytest.approx(expected, rel=1e-3)
 
@@ -160,12 +176,43 @@ def test_one_picture_has_no_distribution() -> None:
     assert math.isnan(frechet_distance(torch.zeros(1, 4), torch.zeros(2, 4)))
 
 
+def test_scores_of_pictures_that_nobody_can_tell_apart_are_a_half() -> None:
+    x, y = torch.randn(2, 2000, 4, generator=torch.Generator().manual_seed(0))
+    assert discriminative_scores(x, y) == pytest.approx((50, 50), abs=3)
+    assert discriminative_scores(x, x)[0] == 0  # what is equal is not truer
+
+
+def test_scores_of_pictures_that_a_line_parts_are_nought() -> None:
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    assert discriminative_scores(x + 20, x) == (0, 0)
+
+
+def test_scores_of_known_features() -> None:
+    """One feature, 0 for the false and 1 for the true, but for the first four pairs of ten: they have it the other way.
+
+    A line between 0 and 1 gets these eight of the twenty pictures wrong, and these four pairs.
+    """
+    true = torch.tensor([0.0] * 4 + [1.0] * 6)[:, None]
+    assert discriminative_scores(1 - true, true) == pytest.approx((40, 40))
+
+
+def test_one_picture_has_no_scores() -> None:
+    assert all(map(math.isnan, discriminative_scores(torch.zeros(1, 4), torch.ones(1, 4))))
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, ...]:
         return print, ("executed",)
 
 
-@pytest.mark.parametrize(("load", "key"), [(load_lpips, "lpips_weights"), (load_inception, "fid_weights")])
+def load_lpips_vgg(path: str) -> object:
+    return load_lpips(path, "vgg")
+
+
+@pytest.mark.parametrize(
+    ("load", "key"),
+    [(load_lpips, "lpips_weights"), (load_lpips_vgg, "lpips_vgg_weights"), (load_inception, "fid_weights")],
+)
 @pytest.mark.parametrize("content", [None, b"no checkpoint", {"other": torch.zeros(1)}, [1], Evil()])
 def test_a_wrong_file_is_named_and_runs_nothing(
     load: object, key: str, content: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -183,9 +230,17 @@ def test_a_wrong_file_is_named_and_runs_nothing(
 
 
 @pytest.mark.parametrize(
-    ("load", "package"), [(load_lpips, "lpips"), (load_inception, "torch_fidelity.feature_extractor_inceptionv3")]
+    ("load", "module", "package"),
+    [
+        (load_lpips, "lpips", "lpips"),
+        (load_inception, "torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity"),
+        (load_inception, "sklearn.svm", "scikit-learn"),
+    ],
 )
-def test_a_missing_package_names_its_extra(load: object, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=r"neural-patch-synthesis\[perceptual\]"):
+def test_a_missing_package_names_its_extra(
+    load: object, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    sentence = rf"_weights needs the package {package}, .*neural-patch-synthesis\[perceptual\]"
+    with pytest.raises(UserError, match=sentence):
         load("weights.pth")  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -138,20 +139,42 @@ def test_goes_on_with_another_measure(
     assert "Going on after 2 pictures" in capsys.readouterr().out
 
 
-def test_rows_of_a_version_without_the_perceptual_distance_are_measured_again(tmp_path: Path) -> None:
+def test_what_a_version_without_masks_and_areas_measured_is_measured_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ValueError, match="stopped here"):
         trainer(tmp_path, make_results(tmp_path)).test(Fake(stop_at=1), Pairs(), verbose=False)
     (file,) = tmp_path.glob("measured-*.jsonl")
-    key, first, second = map(json.loads, file.read_text().splitlines())
-    for stage in ("content", "refined"):
-        del second[stage]["perceptual"]
-    file.write_text("".join(json.dumps(line) + "\n" for line in (key, first, second)))
+    key, *rows = map(json.loads, file.read_text().splitlines())
+    file.write_text("".join(json.dumps({n: v for n, v in line.items() if n != "area"}) + "\n" for line in (key, *rows)))
     data = Pairs()
     trainer(tmp_path, make_results(tmp_path)).test(Fake(), data, verbose=False)
-    assert data.finished == {first["id"]}
-    rows = table(tmp_path)
-    assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
-    assert all(float(row["refined_perceptual"]) > 0 for row in rows)
+    assert data.finished == set()
+    assert "of an older version, or damaged: starting anew" in capsys.readouterr().out
+    assert [float(row["area"]) for row in table(tmp_path)] == [25] * 4
+
+
+def test_a_picture_without_its_mask_is_filled_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stopped here"):
+        trainer(tmp_path, make_results(tmp_path)).test(Fake(stop_at=1), Pairs(), verbose=False)
+    (tmp_path / "pictures" / "a" / "mask.png").unlink()
+    data = Pairs()
+    trainer(tmp_path, make_results(tmp_path)).test(Fake(), data, verbose=False)
+    assert data.finished == {"b"}
+    assert (tmp_path / "pictures" / "a" / "mask.png").is_file()
+
+
+def test_goes_on_with_an_own_measure(tmp_path: Path) -> None:
+    """It is taken anew of what is done: its function may have changed."""
+    with pytest.raises(ValueError, match="stopped here"):
+        trainer(tmp_path, make_results(tmp_path, measures={"one": lambda *_: 1})).test(
+            Fake(stop_at=1), Pairs(), verbose=False
+        )
+    measures = {"one": lambda *_: 2, "other": lambda prediction, truth, mask: float(mask.sum())}
+    data = Pairs()
+    trainer(tmp_path, make_results(tmp_path, measures=measures)).test(Fake(), data, verbose=False)
+    assert data.finished == {"a", "b"}
+    assert [(row["refined_one"], row["refined_other"]) for row in table(tmp_path)] == [("2", "576")] * 4
 
 
 def test_other_settings_start_anew_and_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,11 +187,27 @@ def test_other_settings_start_anew_and_say_so(tmp_path: Path, capsys: pytest.Cap
     assert "is of other weights, data or settings" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("changed", ["module", "data"])
+def test_files_that_changed_start_anew(changed: str, tmp_path: Path) -> None:
+    """Such as another program's results, or the files of masks."""
+    done: list[set[str]] = []
+    for state, stop_at in (("first", 1), ("second", 1), ("second", None)):
+        module, data = Fake(stop_at=stop_at), Pairs()
+        part: Any = module if changed == "module" else data
+        part.evaluation_state = state
+        with pytest.raises(ValueError, match="stopped here") if stop_at else nullcontext():
+            trainer(tmp_path, make_results(tmp_path)).test(module, data, verbose=False)
+        done.append(data.finished)
+    assert done == [set(), set(), {"a", "b"}]
+
+
 def test_the_key_is_of_weights_and_settings(tmp_path: Path) -> None:
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
     key = evaluation_key(one, "alpha 1")
     assert key == evaluation_key(one, "alpha 1")
-    assert len({key, evaluation_key(other, "alpha 1"), evaluation_key(one, "alpha 2")}) == 3
+    keys = {key, evaluation_key(other, "alpha 1"), evaluation_key(one, "alpha 2")}
+    one.evaluation_state = "results 1"  # type: ignore[assignment]
+    assert len(keys | {evaluation_key(one, "alpha 1")}) == 4
     MeasuredRows(tmp_path, key, 0).append({"id": "a"})
     assert MeasuredRows(tmp_path, key, 0).read() == [{"id": "a"}]
     assert MeasuredRows(tmp_path, "another", 0).read() == []

@@ -13,6 +13,7 @@ from experiments import report
 from experiments.pictures import MOST_BYTES
 from experiments.studies import studies
 from inpaint.errors import UserError
+from inpaint.evaluation import report as generic
 from inpaint.files import CONF
 from inpaint.imaging.reading import write_picture
 from inpaint.runs import records
@@ -37,7 +38,12 @@ def sweep(tmp_path):
         for picture_id in "ab":
             for kind in ("input", "refined", "truth"):
                 write_picture(torch.rand(3, 40, 40), job / "pictures" / picture_id / f"{kind}.png")
-    (folder / "multirun.yaml").write_text("hydra: {callbacks: {comparison: {_target_: x, pictures: 1, worst: true}}}\n")
+    told = {
+        "callbacks": {"comparison": {"_target_": "x", "pictures": 1, "worst": True}},
+        "overrides": {"hydra": ["hydra.sweep.dir=/a/b/sweep"], "task": ["+experiment=matching_rule", *data]},
+        "runtime": {"config_sources": [{"path": "/a/b/inpaint/conf", "schema": "file", "provider": "main"}]},
+    }
+    (folder / "multirun.yaml").write_text(json.dumps({"hydra": told}))  # JSON is YAML
     return folder
 
 
@@ -50,10 +56,10 @@ def home(tmp_path):
     return tmp_path / "home"
 
 
-def run(monkeypatch, *arguments) -> int:
+def run(monkeypatch, *arguments, program=report) -> int:
     monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
     try:
-        report.main()
+        program.main()
     except SystemExit as stop:
         return stop.code
     return 0
@@ -81,28 +87,74 @@ def test_what_is_published(sweep, home, monkeypatch):
     assert "alpha_sweep" not in whole  # not published
 
 
-def test_a_large_picture_becomes_a_small_file(tmp_path):
-    write_picture(torch.rand(3, 2000, 2000), tmp_path / "noise.png")  # nothing is harder to compress
-    report.write_jpeg(tmp_path / "noise.png", tmp_path / "noise.jpg")
-    assert (tmp_path / "noise.jpg").stat().st_size <= MOST_BYTES
-    with Image.open(tmp_path / "noise.jpg") as picture:
-        assert picture.width <= report.WIDEST
+@pytest.mark.parametrize("program", [report, generic])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_study_of_one_s_own_is_published_into_its_folder(program, there, sweep, tmp_path, monkeypatch, capsys):
+    before = (report.HERE / "RESULTS.md").read_bytes()
+    if there:
+        (tmp_path / "mine" / "my_study").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "sweep", "--publish", "mine/my_study", program=program) == 1
+    assert capsys.readouterr().out.endswith("mine/my_study/results.md\n")
+    text = (tmp_path / "mine/my_study/results.md").read_text()
+    assert text.startswith("Made on ")
+    assert "![my_study](summary.jpg)" in text
+    assert "| l2 | 1.000 |" in text
+    assert {path.name for path in (tmp_path / "mine/my_study").iterdir()} == {"results.md", "summary.jpg"}
+    assert (report.HERE / "RESULTS.md").read_bytes() == before
+
+
+def test_the_command_is_the_one_that_was_given(sweep):
+    told = {
+        "overrides": {
+            "hydra": ["hydra.mode=MULTIRUN", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.run.dir=x"],
+            "task": ["+experiment=mine", "model.preset.alpha=0,1", "data.root=/a/photos", "~callbacks.progress"],
+        },
+        "runtime": {"config_sources": [{"path": "/a/b/my_conf", "schema": "file", "provider": "command-line"}]},
+    }
+    (sweep / "multirun.yaml").write_text(json.dumps({"hydra": told}))
+    assert generic.command(sweep) == (
+        "python -m inpaint.train -m --config-dir .../my_conf hydra/sweeper=optuna hydra.sweeper.n_trials=4 "
+        "+experiment=mine model.preset.alpha=0,1 data.root=.../photos '~callbacks.progress'"
+    )
+    (sweep / "multirun.yaml").unlink()
+    assert generic.command(sweep) == "python -m inpaint.train"
+    assert generic.comparison_options(sweep) == {}
+
+
+def test_jobs_without_a_picture_in_common_are_published_without_any(sweep, tmp_path, monkeypatch):
+    table = sweep / "1" / "metrics.csv"
+    table.write_text(table.read_text().replace("\na,", "\nc,").replace("\nb,", "\nd,"))
+    assert run(monkeypatch, sweep, "--publish", tmp_path / "mine") == 1
+    assert "![" not in (tmp_path / "mine" / "results.md").read_text()
+
+
+def test_a_large_picture_becomes_a_small_file(sweep, home, monkeypatch):
+    monkeypatch.setattr(report, "HERE", home)
+    summary = generic.compare(sweep)
+    write_picture(torch.rand(3, 2000, 2000), sweep / "summary.png")  # nothing is harder to compress
+    report.publish_study(sweep, "matching_rule", summary)
+    written = home / "matching_rule" / "summary.jpg"
+    assert written.stat().st_size <= MOST_BYTES
+    with Image.open(written) as picture:
+        assert picture.width <= generic.WIDEST
 
 
 def test_bad_usage(sweep, home, tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, tmp_path / "nothing") == 2
     assert "holds no job of a sweep" in capsys.readouterr().err
     assert run(monkeypatch, sweep, "--publish", "nothing") == 2
-    assert "There is no study 'nothing'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "There is no study 'nothing'" in error
+    assert "or give a folder, as ./nothing." in error
     with pytest.raises(UserError, match="nothing to publish"):
-        report.publish(sweep, "matching_rule", {"shown": []})
+        report.publish_study(sweep, "matching_rule", {"rows": []})
 
 
 def test_every_study_has_its_experiment_its_page_and_its_target():
     asked = ["make", "--silent", "--eval", "list-studies: ; @echo $(STUDIES)", "list-studies"]
     listed = subprocess.run(asked, cwd=CONF.parent, capture_output=True, text=True, check=True).stdout
     assert listed.split() == studies()
-    assert len(studies()) == 15
     for study in studies():
         assert f"]({study}/README.md)" in (report.HERE / "README.md").read_text()
         assert f"](experiments/{study}/README.md)" in (CONF.parent / "README.md").read_text()
