@@ -2,40 +2,34 @@
 
     python -m experiments.dashboard --entity NAME [--project inpaint] [--swept model.preset.alpha]
 
-It shows what runs with `logger=wandb` log; runs that were made offline have to be sent first (`wandb sync`). Every call
-saves a new view; nothing else in the project is changed.
+It shows what the newest runs of the project have logged, one's own measures, losses and energies among them; runs that
+were made offline have to be sent first (`wandb sync`). Every call saves a new view; nothing else there is changed.
 """
 
 import argparse
+import re
 import sys
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
-from inpaint.errors import UserError
-from inpaint.runs.wandb_log import has_key
+from inpaint.errors import UserError, first_line
+from inpaint.evaluation.table import MEASURES, STAGES
+from inpaint.runs.wandb_log import BATCH, PICTURE, has_key
 
-SCALES = 3  # of the refinement's presets
-TERMS = ("content", "texture", "total_variation")
-MEASURES = {"hole_psnr": "PSNR in the hole, dB", "hole_ssim": "SSIM in the hole", "hole_l1": "L1 in the hole, %"}
-RATIOS = {
-    "perceptual": "perceptual distance",
-    "sharpness": "sharpness, hole / around it",
-    "seam": "steps, border / surroundings",
-}
-LOSSES = {
-    "loss_rec": "L2 with the ring's weight",
-    "loss_adv": "adversarial loss",
-    "val_l2": "L2 in the hole, validation, %",
-    "val_psnr": "PSNR in the hole, validation, dB",
-}
-DISCRIMINATOR = {"loss_d_": "discriminator's loss", "accuracy_": "discriminator's accuracy"}
+RUNS = 100  # the newest, whose names are looked at
+PINNED = ("hole_psnr", "hole_ssim", "perceptual")
+PAIRS = ("real", "fake", "generator", "discriminator", "g", "d", "before", "after")
+"""Curves whose names differ in such an ending alone share a panel."""
 
 
-def workspace(entity: str, project: str = "inpaint", swept: str | None = None) -> Any:
+def workspace(entity: str, project: str, names: Iterable[str], swept: str | None = None) -> Any:
     """The workspace, not yet saved, as wandb-workspaces describes it.
 
     Args:
         entity: the W&B user or team.
         project: where the runs are.
+        names: of all that runs have logged; each has its place in a panel.
         swept: a key of the configuration, such as `model.preset.alpha`: a section then shows the measures against it.
 
     Raises:
@@ -49,48 +43,69 @@ def workspace(entity: str, project: str = "inpaint", swept: str | None = None) -
             "The dashboard needs wandb-workspaces, which is not there: pip install 'neural-patch-synthesis[dashboard]'."
         ) from None
 
-    def bars(title: str, name: str) -> Any:
-        return wr.BarPlot(
-            title=title, metrics=[wr.SummaryMetric(f"{stage}/{name}") for stage in ("content", "refinement")]
-        )
+    names = sorted(names)
+    measures = {name.rpartition("/")[2] for name in names if name.startswith(tuple(f"test/{each}/" for each in STAGES))}
+    ordered = [name for name in MEASURES if name in measures] + sorted(measures - MEASURES.keys())
+    by_stage = {name: [f"test/{each}/{name}" for each in STAGES if f"test/{each}/{name}" in names] for name in ordered}
 
-    def energies(scale: int, term: str) -> Any:
-        curves: list[Any] = [f"refinement/scale{scale}/{term}_{when}_step" for when in ("before", "after")]
-        return wr.LinePlot(title=f"{term} energy, scale {scale}", y=curves, title_x="picture")
+    def bars(title: str, metrics: list[str]) -> Any:
+        return wr.BarPlot(title=title, metrics=[wr.SummaryMetric(name) for name in metrics])
 
-    def against(key: str, title: str, name: str) -> Any:
-        return wr.ScatterPlot(title=title, x=wr.Config(key), y=wr.SummaryMetric(f"refinement/{name}"))
+    def curves(beginning: str, axis: str) -> list[Any]:
+        grouped: dict[str, list[str]] = {}
+        for name in (name for name in names if name.startswith(beginning)):
+            grouped.setdefault(re.sub(rf"_({'|'.join(PAIRS)})$", "", name), []).append(name)
+        titles = {name: re.sub("[/_]", " ", name.removeprefix(beginning)) for name in grouped}
+        return [wr.LinePlot(title=titles[name], x=axis, y=[*lines]) for name, lines in grouped.items()]
 
-    seconds = wr.BarPlot(title="seconds a picture", metrics=[wr.SummaryMetric("seconds_per_picture")])
-    results = [bars(title, name) for name, title in (MEASURES | RATIOS).items()]
+    results = [bars(MEASURES.get(name, name), metrics) for name, metrics in by_stage.items()]
+    seconds = [bars("seconds a picture", [name]) for name in names if name == "test/seconds_per_picture"]
     pictures: list[Any] = [
         wr.MediaBrowser(title="gallery", media_keys=["gallery"], num_columns=1),
         wr.WeavePanelSummaryTable(table_name="results"),
     ]
-    losses = [wr.LinePlot(title=title, y=[f"content/{name}"]) for name, title in LOSSES.items()]
-    pairs = [
-        wr.LinePlot(title=title, y=[f"content/{name}{kind}" for kind in ("real", "fake")])
-        for name, title in DISCRIMINATOR.items()
-    ]
+    panel = wr.MediaBrowser(title="validation", media_keys=["panel"])
     sections = [
-        ws.Section(name="Results", panels=[*results, seconds], is_open=True),
+        ws.Section(name="Results", panels=[*results, *seconds], is_open=True),
         ws.Section(name="Pictures", panels=pictures, is_open=True),
-        ws.Section(
-            name="Content network", panels=[*losses, *pairs, wr.MediaBrowser(title="validation", media_keys=["panel"])]
-        ),
-        ws.Section(name="Refinement", panels=[energies(scale, term) for scale in range(SCALES) for term in TERMS]),
+        ws.Section(name="Content network", panels=[*curves("content/", BATCH), panel]),
+        ws.Section(name="Refinement", panels=curves("energy/", PICTURE)),
     ]
     if swept is not None:
-        panels = [against(swept, title, name) for name, title in (MEASURES | RATIOS).items()]
-        sections.insert(0, ws.Section(name=f"Sweep of {swept}", panels=panels, is_open=True))
+        against: list[Any] = [
+            wr.ScatterPlot(title=MEASURES.get(name, name), x=wr.Config(swept), y=wr.SummaryMetric(metrics[-1]))
+            for name, metrics in by_stage.items()
+        ]
+        sections.insert(0, ws.Section(name=f"Sweep of {swept}", panels=against, is_open=True))
+    pinned = [f"summary:{by_stage[name][-1]}" for name in PINNED if name in by_stage]
     return ws.Workspace(
         entity=entity,
         project=project,
         name="Inpainting" if swept is None else f"Inpainting, sweep of {swept}",
         sections=sections,
         settings=ws.WorkspaceSettings(group_by_prefix="first"),
-        runset_settings=ws.RunsetSettings(pinned_columns=[f"summary:refinement/{name}" for name in MEASURES]),
+        runset_settings=ws.RunsetSettings(pinned_columns=pinned),
     )
+
+
+def logged_names(entity: str, project: str) -> set[str]:
+    """The names of all that the newest runs of the project have logged.
+
+    Raises:
+        UserError: the server cannot be asked, or the project has no runs.
+    """
+    import wandb
+
+    try:
+        runs = wandb.Api().runs(f"{entity}/{project}", order="-created_at")
+        names = {str(name) for run in islice(runs, RUNS) for name in run.summary.keys()}  # noqa: SIM118 - no dict
+    except Exception as error:  # whatever the server or the way to it gives
+        raise UserError(f"W&B does not tell what {entity}/{project} has: {first_line(error)}.") from None
+    if not names:
+        raise UserError(
+            f"{entity}/{project} has no runs yet: train with logger=wandb, or send offline runs with wandb sync."
+        )
+    return names
 
 
 def main() -> None:
@@ -102,7 +117,8 @@ def main() -> None:
     try:
         if not has_key():
             raise UserError("No W&B key found: `wandb login` first; a workspace exists only on the server.")
-        print(workspace(options.entity, options.project, options.swept).save().url)
+        names = logged_names(options.entity, options.project)
+        print(workspace(options.entity, options.project, names, options.swept).save().url)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

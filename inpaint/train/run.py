@@ -18,10 +18,12 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from yaml import YAMLError
 
 from inpaint.errors import UserError, first_line
-from inpaint.runs import provenance
-from inpaint.runs.checkpoint_files import find_checkpoint, read_checkpoint
+from inpaint.runs import provenance, wandb_log
+from inpaint.runs.checkpoint_files import find_checkpoint, read_weights_of
+from inpaint.train.sentences import check_trainer
 from inpaint.train.types import check_types
 
 log = logging.getLogger(__name__)
@@ -64,16 +66,19 @@ def train(cfg: DictConfig, sweep: Mapping[str, Any] | None = None) -> dict[str, 
     check(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     resumed = checkpoint_to_resume(cfg)
+    folder = Path(cfg.paths.output)
+    if not goes_on(cfg, resumed):
+        wandb_log.forget_run(folder)  # what begins anew is another run at W&B as well
 
     model, data = build(cfg.model), build(cfg.data)
     trained = model.content if "content" in cfg.model else model  # the refinement has no weights of its own
-    callbacks = [build(callback) for callback in cfg.callbacks.values() if callback]
-    loggers = [build(logger) for logger in cfg.logger.values() if logger]
+    callbacks = [build(callback) for callback in cfg.get("callbacks", {}).values() if callback]
+    loggers = [build(logger) for logger in cfg.get("logger", {}).values() if logger]
     trainer = build(cfg.trainer, callbacks=callbacks, logger=loggers)
     check_what_was_built(cfg, trainer, trained)
 
     metrics: dict[str, float] = {}
-    with wandb_told_the_end(loggers):
+    with wandb_told_the_end(loggers, folder, trained):
         record(cfg, trainer, [model, *callbacks], sweep)
         if cfg.fit:
             trainer.fit(trained, datamodule=data, ckpt_path=resumed, weights_only=True)
@@ -98,6 +103,9 @@ def check(cfg: DictConfig) -> None:
             "ckpt_path resumes a training, and fit is false: name weights to test as model.weights, or "
             "model.content.weights with model=refinement."
         )
+    if cfg.get("objective") is not None and "/" not in cfg.objective and not cfg.test:
+        raise UserError(f"objective is {cfg.objective}, a result of the test, and test is false: set test=true.")
+    check_trainer(cfg.trainer, cfg.model)
 
 
 def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
@@ -108,6 +116,24 @@ def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     found = find_checkpoint(cfg.ckpt_path, folder)
     say(f"Resuming from {found}" if found else f"No checkpoint in {folder} yet: starting from the beginning")
     return found
+
+
+def goes_on(cfg: DictConfig, resumed: Path | None) -> bool:
+    """Whether a run goes on with the one that its folder has.
+
+    So does a training that is resumed there, and an evaluation by the same weights, data and settings, whether that was
+    interrupted or has other measures now.
+    """
+    folder = Path(cfg.paths.output)
+    if cfg.fit:
+        return resumed is not None and resumed.resolve().is_relative_to(folder.resolve())
+    try:
+        earlier = OmegaConf.load(folder / "config.yaml")
+    except (OSError, YAMLError, OmegaConfBaseException):
+        return False
+    decisive = ("callbacks.results.settings", "name", "fit", "test", "trainer.precision")
+    here, there = ([OmegaConf.select(each, key) for key in decisive] for each in (cfg, earlier))
+    return here == there and here[0] is not None
 
 
 def build(node: DictConfig, **more: Any) -> Any:
@@ -129,6 +155,11 @@ def build(node: DictConfig, **more: Any) -> Any:
         log.debug("", exc_info=error)  # hydra.verbose=true shows it
         key = re.search(r"full_key: (\S+)", str(error))
         name = key[1] if key else node.get("_target_") if isinstance(node, DictConfig) else node
+        if isinstance(causes[-1], ModuleNotFoundError) and "locating target" in str(error):
+            raise UserError(
+                f"{name} cannot be built: there is no module {causes[-1].name} for {str(error).split(chr(39))[1]}; the "
+                "folder that holds it has to be the working directory, or on PYTHONPATH."
+            ) from None
         raise UserError(f"{name} cannot be built: {first_line(causes[-1])}") from None
 
 
@@ -136,6 +167,14 @@ def check_what_was_built(cfg: DictConfig, trainer: pl.Trainer, trained: pl.Light
     """Refuses a training without anything to train, and devices that it cannot have."""
     if cfg.fit and type(trained).training_step is pl.LightningModule.training_step:
         raise UserError(f"{type(trained).__name__} has nothing to train: set fit=false.")
+    if (
+        str(cfg.trainer.get("precision")) in ("16-mixed", "16", "16-true")
+        and trainer.strategy.root_device.type == "cpu"
+    ):
+        raise UserError(
+            f"trainer.precision is {cfg.trainer.precision}, float16, which needs a GPU: leave it out, or set 32-true "
+            "or bf16-mixed."
+        )
     if cfg.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
         raise UserError("trainer.sync_batchnorm needs GPUs: set it to false.")
     strategy = str(cfg.trainer.get("strategy"))
@@ -169,18 +208,27 @@ def load_best_weights(trainer: pl.Trainer, trained: pl.LightningModule) -> None:
     if not path or not Path(path).is_file():
         say("Testing the last weights of the training, for no best ones were saved.")
         return
-    best = read_checkpoint(Path(path))
+    best = read_weights_of(Path(path))
     trained.load_state_dict(best["state_dict"])
     say(f"Testing the weights of epoch {best['epoch']}, the best by {watching[0].monitor}: {path}")
 
 
 @contextmanager
-def wandb_told_the_end(loggers: Iterable[Logger]) -> Iterator[None]:
-    """Ends the run at W&B, if there is one, as finished or, after an error or an interruption, as failed."""
+def wandb_told_the_end(loggers: Iterable[Logger], folder: Path, trained: pl.LightningModule) -> Iterator[None]:
+    """Ends the run at W&B, if there is one: as finished, with its files; after an error or interruption, as failed.
+
+    Files that cannot be sent fail no run: a line says so.
+    """
+    ours = [logger for logger in loggers if isinstance(logger, wandb_log.Logger)]
     failed = 1
     try:
         yield
         failed = 0
+        for logger in ours:
+            try:
+                logger.log_results(folder, getattr(trained, "save_weights", None))
+            except Exception as error:  # whatever W&B or the disk does
+                say(f"Not all files of {folder} could be handed to W&B: {first_line(error)}")
     finally:
         if any(isinstance(logger, WandbLogger) for logger in loggers):
             import wandb

@@ -1,8 +1,9 @@
 """Checks the values of a configuration by the type hints of the classes and functions that they are given to."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from os import PathLike
 from pathlib import PurePath
 from pkgutil import resolve_name
@@ -13,8 +14,19 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from inpaint.errors import UserError
 
-KEYS = {"name": str, "fit": bool, "test": bool, "seed": int, "ckpt_path": str | None, "paths.output": str}
+KEYS = {
+    "name": str,
+    "tags": list[str | float],
+    "fit": bool,
+    "test": bool,
+    "seed": int,
+    "objective": str | None,
+    "ckpt_path": str | None,
+    "paths.output": str,
+}
 """Hints for the keys that no class or function takes."""
+SIMILAR = 0.7
+"""How like two names are, as difflib counts it, of which one may have been written for the other."""
 NODE = "a node with a _target_"
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null", None: "null"}
 
@@ -35,12 +47,21 @@ def check_types(node: DictConfig | ListConfig, key: str = "", hints: Mapping[str
     """
     items: Any = node.items() if isinstance(node, DictConfig) else enumerate(node)
     values = {str(name): value for name, value in items if not str(name).startswith("_")}  # not Hydra's _target_, ...
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    names = accepted(target)
+    if unknown := next((name for name in values if names is not None and name not in names), None):
+        meant = [f"{key}{name}" for name in like(unknown, names or ())]
+        hint = f"did you mean {' or '.join(meant)}?" if meant else f"it takes {', '.join(sorted(names or ()))}."
+        raise UserError(f"{key}{unknown} is nothing that {target} takes: {hint}")
     for name, value in values.items():
         where = f"{key}{name}"
         hint = hints.get(name, KEYS.get(where, Any))
         plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         if not holds_target(plain) and not fits(plain, hint):
-            raise UserError(f"{where} is {plain!r}, but must be {described(hint)}.")
+            must_be = described(hint)
+            if must_be.startswith("a list") and not isinstance(plain, list | dict | NoneType):
+                must_be += f", in brackets: {where}=[{plain},{plain}]"
+            raise UserError(f"{where} is {plain!r}, but must be {must_be}.")
     for name, value in values.items():
         if isinstance(value, DictConfig):
             check_types(value, f"{key}{name}.", parameter_hints(value.get("_target_")))
@@ -68,6 +89,40 @@ def parameter_hints(target: Any) -> dict[str, Any]:
                     if parameter.default is None:
                         hints[parameter.name] = Union[parameter.annotation, None]  # noqa: UP007 - of any hint
     return hints
+
+
+def accepted(target: Any) -> set[str] | None:
+    """The names of the arguments that the class or function of a `_target_` takes; None if any, or if there is none.
+
+    What a class takes as `**options` goes to its base class.
+    """
+    try:
+        made = resolve_name(target)
+    except Exception:  # as in parameter_hints
+        return None
+    bases = inspect.getmro(made)[1:-1] if inspect.isclass(made) else ()
+    inits = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
+    names: set[str] = set()
+    for function in (made, *inits):
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        names |= {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            return names - {"self"}
+    return None
+
+
+def like(name: str, names: Iterable[str]) -> list[str]:
+    """Those of the names that are most like this one.
+
+    They have its words in another order, or are their initials (`lr` for `learning_rate`); else its letters, nearly.
+    """
+    names, words = list(dict.fromkeys(names)), name.split("_")
+    initials = "".join(word[:1] for word in words) if len(words) > 1 else None
+    same = [other for other in names if sorted(other.split("_")) == sorted(words) or other == initials]
+    return same or get_close_matches(name, names, n=3, cutoff=SIMILAR)
 
 
 def holds_target(value: Any) -> bool:

@@ -4,21 +4,31 @@ import csv
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+import wandb
 
 from experiments import dashboard
 from inpaint.errors import UserError
 from inpaint.train import run as entry
 from tests.train.test_train import composed, small
 
+NAMES = [
+    *(f"test/{stage}/{name}" for stage in ("content", "refined") for name in ("hole_psnr", "sharpness", "her_measure")),
+    *("test/seconds_per_picture", "gallery", "results", "panel", "batch"),
+    *("content/loss_rec", "content/loss_d_real", "content/loss_d_fake", "content/lr_generator"),
+    *(f"energy/scale{i}/{term}_{when}" for i in (0, 1) for term in ("content", "hers") for when in ("before", "after")),
+]
 
-def described(**options: str) -> dict[str, Any]:
+
+def described(names: Iterable[str] = NAMES, project: str = "inpaint", swept: str | None = None) -> dict[str, Any]:
     """What would be sent to the server."""
-    return dashboard.workspace("someone", **options)._to_model().model_dump(by_alias=True, mode="json")
+    made = dashboard.workspace("someone", project, names, swept)
+    return made._to_model().model_dump(by_alias=True, mode="json")
 
 
 def sections(model: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -29,7 +39,7 @@ def sections(model: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def metrics(model: dict[str, Any]) -> set[str]:
     """Every key that a panel shows."""
     text = json.dumps([panel["config"] for panels in sections(model).values() for panel in panels])
-    return set(re.findall(r"(?:content|refinement)/[a-z0-9_/]+|seconds_per_picture", text))
+    return set(re.findall(r"(?:content|energy|test)/[a-z0-9_/]+", text))
 
 
 def test_sections_and_where_they_belong() -> None:
@@ -37,22 +47,23 @@ def test_sections_and_where_they_belong() -> None:
     assert (model["entity"], model["project"], model["displayName"]) == ("someone", "mine", "Inpainting")
     found = sections(model)
     assert list(found) == ["Results", "Pictures", "Content network", "Refinement"]
-    assert len(found["Refinement"]) == 3 * 3
+    assert len(found["Results"]) == 3 + 1
+    assert len(found["Content network"]) == 3 + 1  # real and fake share a panel
+    assert len(found["Refinement"]) == 2 * 2
+    assert {panel["config"]["xAxis"] for panel in found["Refinement"]} == {"picture"}
+    assert found["Content network"][0]["config"]["xAxis"] == "batch"
     media = json.dumps([*found["Pictures"], *found["Content network"]])
     for key in ("gallery", "results", "panel"):  # what Results and Panel log
         assert f'"{key}"' in media
 
 
-def test_every_metric_is_one_that_runs_log(tmp_path: Path) -> None:
-    cfg = composed(tmp_path, small(["+experiment=quickstart"]))
-    OmegaConf.update(cfg, "model.preset.scales", 3)
-    cfg.data.test_size = 512
-    entry.train(cfg)
+def test_every_name_that_a_run_logs_is_shown(tmp_path: Path) -> None:
+    entry.train(composed(tmp_path, small(["+experiment=quickstart"])))
     with (tmp_path / "logs" / "metrics.csv").open(newline="") as file:
         logged = set(next(csv.reader(file)))
-    shown = metrics(described())
+    shown = metrics(described(logged))
     assert len(shown) > 20
-    assert shown <= logged
+    assert shown == {name for name in logged if "/" in name and not name.startswith("test/energy")}
 
 
 def test_a_sweep_has_a_section_of_its_own() -> None:
@@ -61,14 +72,29 @@ def test_a_sweep_has_a_section_of_its_own() -> None:
     assert len(rest) == 4
     assert first[0] == "Sweep of model.preset.alpha"
     assert {panel["config"]["xAxis"] for panel in first[1]} == {"config:model.value.preset.alpha"}
-    assert "summary:refinement/sharpness" in {panel["config"]["yAxis"] for panel in first[1]}
+    assert "summary:test/refined/her_measure" in {panel["config"]["yAxis"] for panel in first[1]}
     assert "alpha" in model["displayName"]
+
+
+def test_the_names_are_those_of_the_projects_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def api(*summaries: dict[str, float]) -> Any:
+        runs = [SimpleNamespace(summary=summary) for summary in summaries]
+        return lambda: SimpleNamespace(runs=lambda path, order: runs)
+
+    monkeypatch.setattr(wandb, "Api", api({"a": 1.0}, {"a": 2.0, "b": 1.0}))
+    assert dashboard.logged_names("someone", "inpaint") == {"a", "b"}
+    monkeypatch.setattr(wandb, "Api", api())
+    with pytest.raises(UserError, match="someone/inpaint has no runs yet"):
+        dashboard.logged_names("someone", "inpaint")
+    monkeypatch.setattr(wandb, "Api", lambda: 1 / 0)
+    with pytest.raises(UserError, match="W&B does not tell"):
+        dashboard.logged_names("someone", "inpaint")
 
 
 def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
     with pytest.raises(UserError, match=r"neural-patch-synthesis\[dashboard\]"):
-        dashboard.workspace("someone")
+        dashboard.workspace("someone", "inpaint", NAMES)
 
 
 def test_without_a_key_nothing_is_tried(
@@ -91,7 +117,8 @@ def test_the_address_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
             return self
 
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setattr(dashboard, "workspace", lambda entity, project, swept: Saved())
+    monkeypatch.setattr(dashboard, "logged_names", lambda entity, project: set(NAMES))
+    monkeypatch.setattr(dashboard, "workspace", lambda entity, project, names, swept: Saved())
     monkeypatch.setattr(sys, "argv", ["dashboard", "--entity", "someone", "--swept", "model.preset.alpha"])
     dashboard.main()
     assert capsys.readouterr().out.strip() == Saved.url

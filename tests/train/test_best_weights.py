@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from inpaint.errors import UserError
+from inpaint.runs.checkpoint_files import find_checkpoint, read_weights_of
 from tests.runs.test_processes import TWO
 from tests.runs.test_resume import TRAINING, command, run
 from tests.train.test_train import composed
@@ -49,6 +51,24 @@ def test_the_best_are_tested_and_said(callbacks: str, tmp_path: Path, caplog: py
     assert caplog.text.count("Testing the weights") == 1  # fit=false says nothing of the kind
     assert tested == results(tmp_path / "run", f"callbacks={callbacks}", "ckpt_path=last")
     assert tested == results(tmp_path / "other", f"callbacks={callbacks}", f"ckpt_path={tmp_path / 'run'}")
+
+
+def test_weights_alone_are_tested_but_not_resumed_from(tmp_path: Path) -> None:
+    """`best.ckpt` has no state to go on with: named, it is refused; in a folder it is passed over, however new."""
+    results(tmp_path / "run")
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    assert "optimizer_states" not in torch.load(best, weights_only=True)
+    with pytest.raises(
+        UserError, match=r"holds weights alone, .*: resume from last\.ckpt, or start .* with model\.weights"
+    ):
+        results(tmp_path / "named", f"ckpt_path={best}")
+    best.touch()
+    assert find_checkpoint("last", tmp_path / "run") == best.with_name("last.ckpt")
+    for path in best.parent.glob("last*.ckpt"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"No checkpoint in .* can be resumed from"):
+        find_checkpoint(str(tmp_path / "run"), tmp_path)
+    assert read_weights_of(best)["state_dict"]
 
 
 def test_both_stages_are_tested_with_the_best(tmp_path: Path) -> None:

@@ -95,8 +95,8 @@ def test_every_experiment_runs(experiment, tmp_path):
     if cfg.test:
         results = json.loads((tmp_path / "metrics.json").read_text())
         assert results["pictures"] == 1
-        expected = {"name", "pictures", "content", "seconds_per_picture", "confidence", "intervals"}
-        assert set(results) == expected | ({"refined"} if refined else set())
+        expected = {"name", "pictures", "area", "content", "seconds_per_picture", "confidence", "intervals"}
+        assert set(results) == expected | ({"refined", "features"} if refined else set())
     if experiment == "starter":  # the other, as `make starter` runs it, is what it starts from
         with initialize_config_dir(str(CONF), version_base="1.3"):
             start = Path(compose("train", ["+experiment=starter"]).model.weights)
@@ -104,8 +104,8 @@ def test_every_experiment_runs(experiment, tmp_path):
         assert set(provenance["weights"]) == {"content", "content_vgg"}
     if refined:
         assert len(provenance["weights"]["vgg"]["sha256"]) == 64
-        assert metrics["refinement/scale1/texture_after_epoch"] > 0
-        assert "refinement/scale1/texture_after_step" in (tmp_path / "logs" / "metrics.csv").read_text()
+        assert metrics["test/energy/scale1/texture_after"] > 0
+        assert "energy/scale1/texture_after" in (tmp_path / "logs" / "metrics.csv").read_text()
     if cfg.fit:
         assert metrics["content/loss_rec"] > 0
         assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
@@ -128,7 +128,7 @@ def test_a_classical_filling_is_measured_like_a_stage(method, tmp_path):
     cfg = ["model=classical", f"model.method={method}", "fit=false", "data.test_size=128", "data.num_workers=0"]
     entry.train(composed(tmp_path, cfg))
     results = json.loads((tmp_path / "metrics.json").read_text())
-    assert set(results) == {"name", "pictures", "refined", "seconds_per_picture", "confidence", "intervals"}
+    assert set(results) == {"name", "pictures", "area", "refined", "seconds_per_picture", "confidence", "intervals"}
     assert results["pictures"] > 1
     assert 5 < results["refined"]["hole"]["psnr"] < 40
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
@@ -272,7 +272,10 @@ def test_the_last_line_is_the_folder(tmp_path):
         (["ckpt_path=missing.ckpt"], "no checkpoint missing.ckpt to resume"),
         (["fit=false", "ckpt_path=some.ckpt"], "name weights to test as model.weights"),
         (["model=refinement", "fit=false", "model.preset.alpha=-1"], "alpha is -1"),
-        (["model=refinement", "fit=false", "model.weights=missing.pth"], "no VGG-19 weights at missing.pth"),
+        (
+            ["model=refinement", "fit=false", "model/features=vgg19", "model.features.weights=missing.pth"],
+            "no VGG-19 weights at missing.pth",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_sentence(overrides, sentence, tmp_path, monkeypatch, capfd):

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from inpaint.errors import UserError
-from inpaint.train.types import check_types, described, fits
+from inpaint.train.types import accepted, check_types, described, fits
 
 T = TypeVar("T")
 
@@ -96,6 +96,14 @@ def test_what_it_must_be_in_words(hint: Any, words: str) -> None:
         ({"_target_": "Taker", "rate": 1, "names": ["a", "${number}"]}, "part.names is ['a', 3], but must be a list"),
         ({"_target_": "Taker", "rate": 1, "inner": {"_target_": "Plain", "count": 0.5}}, "part.inner.count is 0.5"),
         ({"inner": [{"_target_": "Plain", "count": True}]}, "part.inner.0.count is True"),
+        (
+            {"_target_": "Taker", "rate": 1, "nmaes": []},
+            "part.nmaes is nothing that tests.train.test_types.Taker takes: did",
+        ),
+        (
+            {"_target_": "Plain", "zebra": 1},
+            "part.zebra is nothing that tests.train.test_types.Plain takes: it takes count.",
+        ),
     ],
 )
 def test_the_key_the_value_and_what_it_must_be(node: dict[str, Any], sentence: str) -> None:
@@ -111,11 +119,19 @@ def test_the_key_the_value_and_what_it_must_be(node: dict[str, Any], sentence: s
     assert str(refused.value).startswith(sentence)
 
 
+def test_the_arguments_that_a_target_takes() -> None:
+    """Those of its base class where it hands on what it does not know; any, where the base class does as well."""
+    assert accepted(f"{HERE}Taker") == {"rate", "inner", "names", "quiet", "size"}
+    assert accepted(f"{HERE}Plain") == {"count"}
+    assert accepted("builtins.dict") is None
+    assert accepted(f"{HERE}nothing") is None
+    assert accepted(None) is None
+
+
 @pytest.mark.parametrize(
     "node",
     [
         {"_target_": f"{HERE}Taker", "rate": {"_target_": "builtins.float"}},  # built, so nobody knows yet
-        {"_target_": f"{HERE}Taker", "rate": 1, "unknown": [1]},  # refused where it is built
         {"_target_": f"{HERE}nothing", "rate": "fast"},
         {"_target_": 3, "rate": "fast"},
         {"rate": "fast"},
