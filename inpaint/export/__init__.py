@@ -1,0 +1,1 @@
+"""`python -m inpaint.export`: a content network as one file, for other programs or for photos."""
