@@ -115,7 +115,7 @@ examples := $(if $(EXAMPLES),$(tested) data.root=$(EXAMPLES) 'data.pattern=real_
 photos := $(if $(PHOTOS),$(tested) data.root=$(PHOTOS),$(imagenet))
 
 data_of = $(examples)
-table1 figure4: data_of = $(paris)
+table1 table1_released_hole figure4: data_of = $(paris)
 table1_imagenet l2_vs_adversarial activation middle failures: data_of = $(imagenet)
 high_resolution: data_of = $(photos)
 

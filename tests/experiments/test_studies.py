@@ -16,11 +16,13 @@ from inpaint.train import job
 
 STEP = ["model.preset.rounds=1", "model.preset.iterations=1"]
 SPECIAL = {  # what replaces STEP
-    "alpha_sweep": [*STEP, "model.preset.alpha=0,0.2"],
-    "layers": [*STEP, "model.preset.layers=[relu2_1,relu3_1],[relu4_1]"],
+    "alpha_sweep": [*STEP, "model/preset=paper", "model.preset.alpha=0,0.2"],
+    "layers": [*STEP, "model/preset=paper", "model.preset.layers=[relu2_1,relu3_1],[relu4_1]"],
+    "l2_vs_adversarial": [*STEP, "model/preset=paper"],
     "scales": [*STEP, "data.test_size=256", "model.preset.scales=2,1"],
     "high_resolution": [*STEP, "data.test_size=256", "model.preset.scales=1,3"],
     "table1": [],  # the classical methods have no preset
+    "table1_released_hole": ["method=telea,ns"],
     "table1_imagenet": [*STEP, "method=ours_trained"],
     "figure4": [*STEP, "method=ours"],
 }
@@ -58,7 +60,9 @@ def rule(tmp_path_factory):
     """A finished sweep over the two matching rules, one of which was misspelt."""
     folder = tmp_path_factory.mktemp("rule")
     with pytest.MonkeyPatch.context() as patch:
-        code = study(patch, folder, "+experiment=matching_rule", *STEP, "model.preset.rule=ncc,cosine")
+        code = study(
+            patch, folder, "+experiment=matching_rule", "model/preset=default", *STEP, "model.preset.rule=ncc,cosine"
+        )
     assert code == 1
     return folder
 
@@ -78,7 +82,17 @@ def test_a_bug_in_a_job_ends_that_job_only(tmp_path, monkeypatch, capsys):
 
     real = job.train
     monkeypatch.setattr(job, "train", broken)
-    assert study(monkeypatch, tmp_path, "+experiment=matching_rule", *STEP, "model.preset.rule=l2,ncc") == 1
+    assert (
+        study(
+            monkeypatch,
+            tmp_path,
+            "+experiment=matching_rule",
+            "model/preset=default",
+            *STEP,
+            "model.preset.rule=l2,ncc",
+        )
+        == 1
+    )
     assert summary(tmp_path)["failed"][0]["error"] == "ZeroDivisionError: by zero"
     assert len(summary(tmp_path)["rows"]) == 2
     assert "Traceback" in capsys.readouterr().err
@@ -87,12 +101,18 @@ def test_a_bug_in_a_job_ends_that_job_only(tmp_path, monkeypatch, capsys):
 def test_a_finished_job_is_not_run_twice(rule, monkeypatch, capsys):
     """The sweep is started again, with the misspelt value mended: only that one is run."""
     before = (rule / "0" / "metrics.csv").stat().st_mtime_ns
-    assert study(monkeypatch, rule, "+experiment=matching_rule", *STEP, "model.preset.rule=ncc,l2") == 0
+    assert (
+        study(monkeypatch, rule, "+experiment=matching_rule", "model/preset=default", *STEP, "model.preset.rule=ncc,l2")
+        == 0
+    )
     assert (rule / "0" / "metrics.csv").stat().st_mtime_ns == before
     assert capsys.readouterr().out.count("Finished before") == 1
     assert [row["label"] for row in summary(rule)["rows"]] == ["content network", "ncc", "l2"]
     # another configuration in the same folder is another job
-    assert study(monkeypatch, rule, "+experiment=matching_rule", *STEP, "model.preset.rule=l2,ncc") == 0
+    assert (
+        study(monkeypatch, rule, "+experiment=matching_rule", "model/preset=default", *STEP, "model.preset.rule=l2,ncc")
+        == 0
+    )
     assert (rule / "0" / "metrics.csv").stat().st_mtime_ns > before
     assert [row["label"] for row in summary(rule)["rows"]] == ["content network", "l2", "ncc"]
 
