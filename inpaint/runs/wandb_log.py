@@ -98,18 +98,19 @@ class Logger(WandbLogger):
                 artifact.add_file(str(path), policy="immutable" if large else "mutable")
             self.experiment.log_artifact(artifact, aliases=[*aliases, "latest"])
 
+    @rank_zero_only
     def log_results(self, folder: Path, save_weights: Callable[[Path], None] | None = None) -> None:
         """Sends the tables of a results folder, its configuration and hashes; and, if wanted, its checkpoints.
 
-        With these goes `checkpoints/content.safetensors`, which `save_weights` writes: what was trained, without the
-        rest.
+        With these goes `checkpoints/content.safetensors`, which `save_weights` writes: the network that was tested, or
+        else the last.
         """
         self.log_files("results", "results", [folder / name for name in TABLES])
         for name in ("last", "best") if self.with_checkpoints else ():
             self.log_files("model", "model", [folder / "checkpoints" / f"{name}.ckpt"], [name])
         if self.with_checkpoints and save_weights is not None and (folder / "checkpoints").is_dir():
             save_weights(folder / "checkpoints" / "content.safetensors")
-            self.log_files("content", "model", [folder / "checkpoints" / "content.safetensors"], ["best"])
+            self.log_files("content", "model", [folder / "checkpoints" / "content.safetensors"])
 
 
 def wandb_logger(
@@ -138,7 +139,7 @@ def wandb_logger(
             choice to W&B.
         tags: texts or numbers.
         resume: as `wandb.init` takes it; None: allow, for a run whose id is known.
-        log_model: whether the checkpoints, best and last, are sent as artifacts at the end, and the best content
+        log_model: whether the checkpoints, best and last, are sent as artifacts at the end, and the content
             network as a .safetensors file.
         init: whatever else `wandb.init` takes: `mode`, `settings`, `save_code`, ...
 

@@ -200,7 +200,7 @@ def test_files_of_the_results_are_artifacts_and_checkpoints_if_wanted(tmp_path: 
         "results:latest": results,
         "model:last": ("model", ["last", "latest"], ["last.ckpt"]),
         "model:best": ("model", ["best", "latest"], ["best.ckpt"]),
-        "content:best": ("model", ["best", "latest"], ["content.safetensors"]),
+        "content:latest": ("model", ["latest"], ["content.safetensors"]),
     }
     checkpoints = tmp_path / "yes" / "checkpoints"
     generator, _ = load_network(checkpoints / "content.safetensors")
