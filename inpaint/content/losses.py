@@ -72,21 +72,28 @@ class PerceptualLoss(nn.Module):
     Args:
         layers: of VGG, such as relu2_2; a cell of relu<block>_<number> is 2^(block - 1) pixels wide.
         weights: see `load_vgg`.
+        shrink: how many times smaller VGG sees both, from 1 on: detail that the refinement blurs away is then no
+            matter, and the loss takes a fraction of the time, a quarter with 2.
 
     Raises:
-        UserError: no layer is named, or VGG's weights do not reach one; as `load_vgg`.
+        UserError: no layer is named, or VGG's weights do not reach one; both cannot be made so much smaller; as
+            `load_vgg`.
     """
 
-    def __init__(self, layers: Sequence[str], weights: str | Path) -> None:
+    def __init__(self, layers: Sequence[str], weights: str | Path, shrink: int = 1) -> None:
         super().__init__()
         if not layers:
             raise UserError("The perceptual loss needs layers of VGG, such as relu2_2.")
+        if not isinstance(shrink, int) or not 1 <= shrink <= 4:
+            raise UserError(f"The perceptual loss's shrink is {shrink!r}, but must be a whole number from 1 to 4.")
+        self.shrink = shrink
         self.vgg, self.layers = load_vgg(weights), list(layers)
         self.vgg.steps(self.layers)  # refuses what is not there
         self.weight_files = self.vgg.weight_files
 
     def forward(self, prediction: Middles, truth: Middles, known: Masks) -> Float[Tensor, ""]:
         vgg = self.vgg.on(prediction.device)
+        prediction, truth = (F.avg_pool2d(x, self.shrink) for x in (prediction, truth))
         with torch.autocast(prediction.device.type, enabled=False):  # VGG has a precision of its own
             with torch.no_grad():
                 wanted = vgg(truth, self.layers)

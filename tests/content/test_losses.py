@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from inpaint.content.losses import (
     PerceptualLoss,
@@ -97,6 +98,22 @@ def test_the_perceptual_loss_minds_texture_and_descends(perceptual):
     (gradient,) = torch.autograd.grad(before, flat)
     assert before > perceptual(truth + 0.05, truth, KNOWN)
     assert perceptual(flat.detach() - 0.05 * gradient / gradient.abs().max(), truth, KNOWN) < before
+
+
+def test_a_perceptual_loss_on_smaller_pictures_does_not_see_what_they_lose(perceptual):
+    torch.manual_seed(0)
+    prediction, truth = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    half = PerceptualLoss(["relu1_2", "relu2_2"], "embedded", shrink=2)
+    smaller = [F.avg_pool2d(x, 2) for x in (prediction, truth)]
+    assert torch.equal(half(prediction, truth, KNOWN), perceptual(*smaller, KNOWN))
+    checkered = truth + 0.1 * (-1) ** (torch.arange(64)[:, None] + torch.arange(64))  # nothing, in the mean of four
+    assert half(checkered, truth, KNOWN) < 1e-6 < perceptual(checkered, truth, KNOWN)
+
+
+@pytest.mark.parametrize("shrink", [0, 5, 1.5, None])
+def test_pictures_that_cannot_be_shrunk_so(shrink):
+    with pytest.raises(UserError, match=r"shrink is .*, but must be a whole number from 1 to 4"):
+        PerceptualLoss(["relu1_2"], "embedded", shrink=shrink)
 
 
 def test_the_perceptual_loss_has_a_precision_of_its_own(perceptual):
