@@ -129,6 +129,6 @@ $(STUDIES): $(VENV)/installed-removal
 		$(BIN)/python -m experiments.report $(folder_of) --publish $@ || code=$$?; fi; exit $$code
 
 .PHONY: reproduce
-reproduce:  ## every table, figure and ablation, into experiments/RESULTS.md (SIZE=small: half an hour on one core; DATA=FOLDER)
+reproduce:  ## every table, figure and ablation, into experiments/RESULTS.md (SIZE=small: some five hours on one core; DATA=FOLDER)
 	@failed=; for study in $(STUDIES); do $(MAKE) --no-print-directory $$study || failed="$$failed $$study"; done; \
 	echo experiments/RESULTS.md; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
