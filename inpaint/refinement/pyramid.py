@@ -4,8 +4,9 @@ import math
 import time
 from collections.abc import Callable
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Float
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from inpaint.errors import UserError
@@ -121,9 +122,17 @@ def refine(
 
 
 def blurred(picture: Picture, sigma: float) -> Picture:
-    """The picture under a Gaussian of that standard deviation, in pixels."""
+    """The picture under a Gaussian of that standard deviation, in pixels; beyond its border its outermost pixels go on.
+
+    Kornia has such a blur, but importing it takes a tenth of the time that a fill takes to start.
+    """
     reach = math.ceil(min(3 * sigma, max(picture.shape[-2:])))
-    return gaussian_blur2d(picture[None], 2 * reach + 1, (sigma, sigma), "replicate")[0]
+    offsets = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    weights = torch.exp(-((offsets / sigma) ** 2) / 2)
+    channels = len(picture)
+    kernel = (weights / weights.sum()).to(picture).expand(channels, 1, 1, -1)
+    along_rows = F.conv2d(F.pad(picture[None], (reach, reach, 0, 0), "replicate"), kernel, groups=channels)
+    return F.conv2d(F.pad(along_rows, (0, 0, reach, reach), "replicate"), kernel.mT, groups=channels)[0]
 
 
 def part_of(on_progress: OnProgress | None, done: float, share: float) -> OnProgress:

@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kornia.filters import gaussian_blur2d
 
 from inpaint.errors import UserError
 from inpaint.imaging.pixels import resize
 from inpaint.imaging.reading import read_picture
 from inpaint.refinement import scale as scale_module
 from inpaint.refinement.matching import nearby
-from inpaint.refinement.pyramid import refine
+from inpaint.refinement.pyramid import blurred, refine
 from inpaint.refinement.scale import Scale, refine_scale
 from inpaint.refinement.settings import preset
 from inpaint.vgg import load_vgg
@@ -220,3 +221,10 @@ def test_input_that_cannot_be_refined(vgg):
         refine(picture, mask, broken, vgg, QUICK)
     with pytest.raises(UserError, match="no layer 'relu7_1'"):
         refine(picture, mask, picture, vgg, preset(scales=1, layers=("relu7_1",)))
+
+
+@pytest.mark.parametrize(("sigma", "reach"), [(0.3, 1), (2.0, 6), (7.7, 24)])
+def test_the_blur_is_a_gaussian_whose_border_goes_on(sigma, reach):
+    picture = torch.rand(3, 40, 28, generator=torch.Generator().manual_seed(0))
+    expected = gaussian_blur2d(picture[None], 2 * reach + 1, (sigma, sigma), "replicate")[0]
+    torch.testing.assert_close(blurred(picture, sigma), expected, atol=5e-7, rtol=0)
