@@ -35,7 +35,7 @@ def export(
             "This runs the code that it names.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replaces what exists already.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replaces a file that exists already.")] = False,
 ) -> None:
     """Writes a content network as one file, reads it back, and says by how much the two differ.
 

@@ -24,41 +24,51 @@ def fill(
         Path | None,
         typer.Option(
             metavar="FILE|FOLDER|alpha|itself",
-            help="White removes. For a folder: one mask for all, or a folder with a mask for each, called photo1.png, "
-            "photo1_mask.png, photo1-mask.png or photo1.jpg.png for photo1.jpg. alpha: what is clear in the photo; "
-            "itself: the photo is its own mask.",
+            help="A picture of the photo's size: what is white in it is removed. For a folder of photos: one mask for "
+            "all, or a folder with a mask for each, called photo1.png, photo1_mask.png, photo1-mask.png or "
+            "photo1.jpg.png for photo1.jpg. alpha: what is transparent in the photo is removed; itself: what is "
+            "opaque in it.",
         ),
     ] = None,
     box: Annotated[
         list[str] | None,
-        typer.Option(metavar="LEFT,TOP,RIGHT,BOTTOM", help="Removes what is in this box, in pixels; repeatable."),
+        typer.Option(
+            metavar="LEFT,TOP,RIGHT,BOTTOM", help="Removes what is in this box, in pixels; may be given several times."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The filled photo, or the folder for them. [default: beside the photo]"),
+        typer.Option(
+            "--output", "-o", help="Where the filled photo goes, or the folder for many. [default: beside the photo]"
+        ),
     ] = None,
     recursive: Annotated[
-        bool, typer.Option("--recursive", help="For a folder: takes the photos in the folders inside as well.")
+        bool, typer.Option("--recursive", help="For a folder: takes the photos in its subfolders as well.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replaces what exists already.")] = False,
-    invert: Annotated[bool, typer.Option("--invert", help="Black removes.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replaces files that exist already.")] = False,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Removes what is black in the mask, instead of what is white.")
+    ] = False,
     dilate: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Pixels by which what is marked is enlarged. [default: a quarter of its local thickness, 1 to 8]",
+            help="Enlarges the mask by so many pixels. [default: a quarter of its local thickness, 1 to 8]",
         ),
     ] = None,
     feather: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Pixels over which, beyond that, the fill fades into the photo. [default: half of that, 1 to 4]"
+            min=0,
+            help="Around the enlarged mask, fades the fill into the photo over so many pixels. "
+            "[default: half as many as it was enlarged by]",
         ),
     ] = None,
     expand: Annotated[
         str | None,
         typer.Option(
-            metavar="LEFT,TOP,RIGHT,BOTTOM", help="The canvas grows by so much, in pixels or per cent, and is filled."
+            metavar="LEFT,TOP,RIGHT,BOTTOM",
+            help="Makes the canvas larger on each side by so many pixels or per cent, and fills what is new.",
         ),
     ] = None,
     content: Annotated[
@@ -70,43 +80,56 @@ def fill(
             "there is none]",
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="instant|default|best", help="Of the refinement.")] = "default",
-    alpha: Annotated[float | None, typer.Option(min=0, help="The weight of texture. [default: the preset's]")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed, another fill.")] = 0,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="instant|default|best",
+            help="How much the refinement does: instant is quickest, best takes longest.",
+        ),
+    ] = "default",
+    alpha: Annotated[
+        float | None, typer.Option(min=0, help="How much texture counts in the refinement. [default: the preset's own]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives another fill; the same seed gives the same.")] = 0,
     variants: Annotated[
-        int, typer.Option(help="How many fills of each photo, of this seed and the next ones; results are numbered.")
+        int, typer.Option(help="Makes so many fills of each photo, with this seed and the next ones, and numbers them.")
     ] = 1,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:n]|mps", help="Where to compute.")] = "auto",
     max_side: Annotated[
         int,
-        typer.Option(min=128, help="The largest part of a photo, in pixels a side, that is worked on at full size."),
+        typer.Option(
+            min=128,
+            help="Works at full size on holes and their surroundings up to so many pixels a side; reduces larger ones.",
+        ),
     ] = MAX_SIDE,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Files that declare more pixels are refused.")] = MAX_PIXELS,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuses files with more pixels than this.")] = MAX_PIXELS,
     save_intermediates: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder for each hole's input, prediction and scales.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Writes each hole's input, prediction and scales into this folder."),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.json",
-            help="Seconds, energies, memory, versions, weights' hashes. A folder run replaces an earlier one.",
+            help="Writes seconds, energies, memory, versions and the weights' hashes into this file; for a folder, "
+            "an earlier report is replaced.",
         ),
     ] = None,
     engine: Annotated[
-        str, typer.Option(metavar="local|ray", help="For many photos: one after the other, or many at a time by Ray.")
+        str, typer.Option(metavar="local|ray", help="Fills many photos one after the other, or many at a time by Ray.")
     ] = "local",
     address: Annotated[
         str | None,
         typer.Option(
             metavar="auto|HOST:PORT",
-            help="Of a Ray cluster. [default: RAY_ADDRESS, or else Ray is started on this machine]",
+            help="The Ray cluster to use. [default: RAY_ADDRESS, or else Ray is started on this machine]",
         ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Photos at a time, with Ray; more than there are GPUs share them. "
+            help="With Ray, how many photos are filled at a time; more workers than GPUs share them. "
             "[default: one for each GPU, or each core]",
         ),
     ] = None,

@@ -23,34 +23,44 @@ def web(
     host: Annotated[
         str, typer.Option(help="The address to listen at. By default only this machine reaches the page.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen at; 0 takes one that is free.")
+    ] = PORT,
     password: Annotated[
         str | None,
         typer.Option(
             envvar="INPAINT_PASSWORD",
             show_envvar=True,
-            help="Asked for by the page, and of programs (HTTP Basic, any user name).",
+            help="Who uses the page has to give it, programs too (HTTP Basic, any user name).",
         ),
     ] = None,
     anyone: Annotated[
         bool,
-        typer.Option("--anyone-on-the-network", help="Anyone who reaches this machine may use it, without a password."),
+        typer.Option("--anyone-on-the-network", help="Lets anyone who reaches this machine use it without a password."),
     ] = False,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Opens the page.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Whether to open the page in the browser.")
+    ] = True,
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda[:n]|mps", help="Where to compute; several with commas: cuda:0,cuda:1.")
     ] = "auto",
     content: Annotated[
         str | None,
-        typer.Option(metavar="starter|telea|FILE.ckpt", help="The first stage. [default: starter]"),
+        typer.Option(
+            metavar="starter|telea|FILE.ckpt",
+            help="The first stage: the network that ships, classical filling, or a checkpoint. [default: starter]",
+        ),
     ] = None,
     max_side: Annotated[
         int,
-        typer.Option(min=128, help="The largest part of a photo, in pixels a side, that is worked on at full size."),
+        typer.Option(
+            min=128,
+            help="Works at full size on holes and their surroundings up to so many pixels a side; reduces larger ones.",
+        ),
     ] = MAX_SIDE,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Files that declare more pixels are refused.")] = MAX_PIXELS,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuses files with more pixels than this.")] = MAX_PIXELS,
 ) -> None:
-    """Serves a page on this machine, and opens it: paint over what is to go from a photo, and see it gone.
+    """Serves a page on this machine and opens it: paint over something in a photo, and see it gone.
 
     \b
     python -m inpaint.web
