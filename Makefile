@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+# a build of PyTorch, as its own index names it: cpu, or cu130 and the like; without it, that of the usual index
+TORCH ?=
+TORCH_INDEX ?= $(if $(TORCH),https://download.pytorch.org/whl/$(TORCH))
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
 
@@ -15,15 +20,15 @@ help:  ## list the targets
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inpaint needs Python 3.11 or newer; make PYTHON=python3.12 setup")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[web,heif]'
+	$(PIP_INSTALL) -e '.[web,heif]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(PIP_INSTALL) -e '.[test]'
 	touch $@
 
 .PHONY: setup
-setup: $(VENV)/installed  ## create .venv and install the project
+setup: $(VENV)/installed  ## create .venv and install the project (TORCH=cpu: without CUDA, a quarter of the size)
 
 .PHONY: quickstart
 quickstart: setup  ## both stages in minutes, with nothing to download: train a little, fill four pictures
@@ -36,8 +41,16 @@ lint: $(VENV)/installed-test  ## lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP_INSTALL) -e '.[docs]'
+	touch $@
+
+.PHONY: docs
+docs: $(VENV)/installed-docs  ## build the documentation into site/, to be opened at site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 .PHONY: test
-test: lint  ## every check: lint, format, types, import rules, tests
+test: lint  ## every check: lint, format, types, import rules, tests, the documentation built strictly
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 .PHONY: format
@@ -45,9 +58,15 @@ format: $(VENV)/installed-test  ## format the code and sort its imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: dist
+dist: $(VENV)/installed-test  ## build wheel and source archive into dist/, without the network, and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
 .PHONY: clean
 clean:  ## remove .venv and caches; outputs/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: bench
@@ -55,7 +74,7 @@ bench: setup  ## the refinement's speed and memory, as ratios measured in one ru
 	$(BIN)/python -m experiments.speed.bench
 
 $(VENV)/installed-removal: $(VENV)/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[classical,patchmatch]'
+	$(PIP_INSTALL) -e '.[classical,patchmatch]'
 	touch $@
 
 .PHONY: removal

@@ -1,4 +1,4 @@
-"""The pictures of a run of `+experiment=refine` in two columns, as the README shows them.
+"""The pictures of a run of `+experiment=refine` in two columns, as README and documentation show them.
 
     python -m experiments.refine.overview RUN experiments/refine/paris.jpg
     python -m experiments.refine.overview RUN experiments/refine/authors.jpg --published ../shared/data/authors_examples

@@ -388,7 +388,7 @@ def test_a_known_error_measures_as_such(tmp_path):
 
 
 def test_our_command_fills_what_inputs_writes_and_its_results_are_measured(tmp_path):
-    """As the README has it: model=inputs, python -m inpaint.fill, model=results."""
+    """As the documentation has it: model=inputs, python -m inpaint.fill, model=results."""
     bench = run(tmp_path / "bench", "model=inputs")
     assert fill_folder(bench / "photos", bench / "masks", bench / "ours") == 0
     lines = numbers(run(tmp_path / "run", "model=results", f"model.root={bench}/ours"))

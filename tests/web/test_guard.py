@@ -203,7 +203,7 @@ def test_guessing_by_many_at_once_is_no_quicker(monkeypatch):
     ],
 )
 def test_a_proxy_has_to_call_the_server_by_its_own_name(proxy, host, status):
-    """As the README says. A page's own requests say so, whatever it is called outside."""
+    """As the documentation says. A page's own requests say so, whatever it is called outside."""
     headers = {"host": host, "origin": "https://photos.example.org", "sec-fetch-site": "same-origin"}
     assert ask(guarded(), headers, "/api/fill", "POST").status_code == status
     foreign = headers | {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
