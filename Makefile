@@ -18,7 +18,7 @@ help:  ## list the targets
 
 # torch and torchvision come from one resolution, so that both are of the same build
 $(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inpaint needs Python 3.11 or newer; make PYTHON=python3.12 setup")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inpaint needs Python 3.11 or newer; make PYTHON=python3.13 setup")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) -e '.[web,heif]'
 	touch $@

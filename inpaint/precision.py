@@ -66,7 +66,7 @@ def find_device(name: str) -> torch.device:
     kind, _, number = name.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise UserError(
-            f"There is no device {name} here ({torch.cuda.device_count()} CUDA devices are): choose auto or cpu."
+            f"There is no device {name}: {torch.cuda.device_count()} CUDA devices were found. Choose auto or cpu."
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UserError("There is no device mps here: choose auto or cpu.")

@@ -255,14 +255,14 @@ def test_a_file_that_gives_something_else_is_not_written(wrong, tmp_path, monkey
 
     stage1 = Stage1(network := Plain(), torch.zeros(3, 1, 1))
     monkeypatch.setattr(exporting, "_write_pt2", lambda *_: run_wrong)
-    with pytest.raises(UserError, match=r"net\.pt2 was not written: read back, it differs from its network by"):
+    with pytest.raises(UserError, match=r"net\.pt2 was not written: its output differs from the network's by"):
         export(network, torch.zeros(3, 1, 1), tmp_path / "net.pt2")
     assert not [*tmp_path.iterdir()]
 
 
 def test_a_network_too_large_for_onnx_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "LARGEST", 100)
-    with pytest.raises(UserError, match=r"GB of weights, but an \.onnx file takes 2: write \.pt2"):
+    with pytest.raises(UserError, match=r"GB of weights, but \.onnx holds 2 at most: write \.pt2"):
         export(Plain(), torch.zeros(3, 1, 1), tmp_path / "net.onnx")
 
 

@@ -149,15 +149,15 @@ class GivenResults(pl.LightningModule):
                 made_for = read_picture(own)[:1].round()
                 if made_for.shape != mask.shape or not torch.equal(made_for, mask):
                     raise UserError(
-                        f"{self.results[key]} was made for another hole, that of {own}, than the test has for {key}: "
+                        f"{self.results[key]} was made for the hole in {own}, but the test has another hole for {key}: "
                         "give the same data.evaluation_hole, data.test_size and seed as when it was made."
                     )
             counts[key] = unfilled(self._read(key, mask.shape[-1]), sample["picture"], mask)
         same, blocks = (sum(numbers) for numbers in zip(*counts.values(), strict=True)) if counts else (0, 0)
         if same > UNFILLED * blocks:
             raise UserError(
-                f"{same / blocks:.0%} of the holes are the truth itself in the results of {self.root}, and would count "
-                "as perfect: they were made for other holes, not filled, or are the photos. Let the program fill what "
+                f"{same / blocks:.0%} of the blocks in the holes equal the truth in the results of {self.root}: they "
+                "were made for other holes, were not filled, or are the photos. Let the program fill what "
                 "model=inputs writes, with the same data, holes and seed."
             )
         if suspect := [key for key, (same, blocks) in counts.items() if same > UNFILLED * blocks]:

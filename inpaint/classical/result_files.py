@@ -59,7 +59,7 @@ def refuse_missing(missing: Iterable[str], names: Mapping[str, str], root: Path)
         raise UserError(
             f"{len(keys)} of the {len(names)} test pictures have no result in {root}: "
             f"{first_of([names[key] for key in keys])}. For the first, these were looked for, in any picture format: "
-            f"{looked}; a picture itself is no result."
+            f"{looked}. The picture itself does not count as a result."
         )
 
 

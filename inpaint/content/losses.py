@@ -33,7 +33,7 @@ def further_losses(losses: Mapping[str, Any]) -> dict[str, FurtherLoss]:
     """The terms as they are used; modules among them in evaluation mode and without gradients of their own.
 
     Raises:
-        UserError: one has a name that is taken, has no loss that can be called, or no weight of at least 0.
+        UserError: a name is taken, a loss is not callable, or a weight is not a number of at least 0.
     """
     checked: dict[str, FurtherLoss] = {}
     for name, term in losses.items():
@@ -46,7 +46,7 @@ def further_losses(losses: Mapping[str, Any]) -> dict[str, FurtherLoss]:
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise UserError(f"{key}.weight is {weight!r}, but a weight must be at least 0, and finite.")
         if not callable(loss):
-            raise UserError(f"{key}.loss is {loss!r}, but must be one: give a _target_, with _partial_ if a function.")
+            raise UserError(f"{key}.loss is {loss!r}, but must be callable: give a _target_ (_partial_ if a function).")
         if isinstance(loss, nn.Module):
             loss.requires_grad_(False).eval()
         checked[name] = {"weight": weight, "loss": loss}
@@ -72,8 +72,8 @@ class PerceptualLoss(nn.Module):
     Args:
         layers: of VGG, such as relu2_2; a cell of relu<block>_<number> is 2^(block - 1) pixels wide.
         weights: see `load_vgg`.
-        shrink: how many times smaller VGG sees both, from 1 on: detail that the refinement blurs away is then no
-            matter, and the loss takes a fraction of the time, a quarter with 2.
+        shrink: how many times smaller VGG sees both, from 1 on: then detail that the refinement blurs
+            away does not count, and the loss takes less time (a quarter with 2).
 
     Raises:
         UserError: no layer is named, or VGG's weights do not reach one; both cannot be made so much smaller; as

@@ -120,7 +120,7 @@ class ContentGAN(Descent):
             raise UserError(f"warm_up is {warm_up!r}, but must be a whole number of batches, at least 0.")
         for name, make in (("optimizer_g", optimizer_g), ("optimizer_d", optimizer_d), ("scheduler", scheduler)):
             if make is not None and not callable(make):
-                raise UserError(f"{name} is {make!r}, but must make one: give a _target_ with _partial_: true.")
+                raise UserError(f"{name} is {make!r}, but must be callable: give a _target_ with _partial_: true.")
         self.generator, self.discriminator = generator, discriminator
         self.optimizer_g, self.optimizer_d, self.scheduler = optimizer_g, optimizer_d, scheduler
         self.lambda_rec, self.lambda_adv = lambda_rec, lambda_adv

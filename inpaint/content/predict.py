@@ -33,7 +33,7 @@ def check_size(picture: Float[Tensor, "*batch 3 height width"], mask: Float[Tens
 def show(picture: Pictures, mask: Masks, mean_colour: Float[Tensor, "3 1 1"]) -> Shown:
     """Fills smoothly what a content network cannot predict, and paints in the mean colour what it can.
 
-    The network predicts the middle half. Of a hole that reaches outside, or lies there, that part is filled by
+    The network predicts the middle half. The part of a hole that lies outside it is filled by
     diffusion (`diffuse`). What `picture` holds in the hole does not matter, as long as it is finite.
     """
     known, hole = picture * (1 - mask), in_the_middle(mask)
@@ -52,8 +52,8 @@ def predict(
 ) -> Float[Tensor, "*batch 3 128 128"]:
     """Stage 1 by a content network: a picture, or a batch of them, at 128 x 128 with its holes filled.
 
-    The network fills the middle half; what else is unknown it is shown filled smoothly (`show`), and that stays. At
-    the hole's border its prediction is drawn to the picture's colours (`blend_border`), so that narrow holes are
+    The network fills the middle half; the other parts of the hole are filled smoothly first (`show`) and stay so. At
+    the hole's border the prediction is adjusted to the picture's colours (`blend_border`), so that narrow holes are
     filled at least as well as by diffusion.
 
     Args:

@@ -30,8 +30,8 @@ def cosine(optimizer: Optimizer, warm_up: int, batches: int | None) -> LRSchedul
     """
     if batches is None or not 0 <= warm_up < batches:
         raise UserError(
-            f"The scheduler's warm_up is {warm_up}, but must be at least 0, and below its batches, which are {batches} "
-            "(where scheduler.batches is null, those that its optimiser steps in)."
+            f"The scheduler's warm_up is {warm_up}, but must be at least 0 and below its number of batches, {batches} "
+            "(scheduler.batches; where that is null, the optimiser's own number)."
         )
 
     def factor(batch: int) -> float:
@@ -60,5 +60,5 @@ def leaves_batches_open(scheduler: MakeScheduler) -> bool:
 def with_batches(scheduler: Callable[..., LRScheduler], batches: float) -> MakeScheduler:
     """The same over so many batches; raises a UserError where a training has no end."""
     if not batches < math.inf:
-        raise UserError("The training has no end that its scheduler could be made for: set the scheduler's batches.")
+        raise UserError("The training has no end, but its scheduler needs one: set the scheduler's batches.")
     return partial(scheduler, batches=max(int(batches), 1))

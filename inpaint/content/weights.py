@@ -135,7 +135,7 @@ def load_network(path: Path) -> tuple[ContextEncoder, Float[Tensor, "3 1 1"]]:
         raise UserError(f"{path} holds a {name} that cannot be built: {first_line(error).rstrip('.')}.") from None
     own = generator.state_dict()
     if different := _differences(own, stored.tensors):
-        raise UserError(f"{path} is damaged, for its tensors are not those of its network: {different[0]}.")
+        raise UserError(f"{path} is damaged, because its tensors are not those of its network: {different[0]}.")
     tensors = {k: v.to(own[k].dtype, copy=True) for k, v in stored.tensors.items()}
     generator.load_state_dict(tensors, assign=True)
     generator.to(memory_format=torch.channels_last)  # as it was trained, so that it predicts the same to the last bit

@@ -32,7 +32,7 @@ def read_mask(path: str | Path, invert: bool = False) -> Mask:
     if mask.all() or not mask.any():
         what = "everything" if mask.any() else "nothing"
         raise UserError(
-            f"{path} marks {what} as hole, for it holds {described(values)}: leave the file out, or change the hole's "
+            f"{path} marks {what} as hole, because it holds {described(values)}: leave the file out, or change the hole's "
             f"invert, which is {str(invert).lower()}."
         )
     return mask
@@ -55,7 +55,7 @@ def centre_hole(path: str | Path, size: int, invert: bool = False) -> SquareMask
     hole = centre_crop_mask(read_mask(path, invert), size)
     if hole.all() or not hole.any():
         what = "everything" if hole.any() else "nothing"
-        raise UserError(f"{path} marks {what} in its centre square, which is what is taken of it: leave the file out.")
+        raise UserError(f"{path} marks {what} in its centre square, the only part that is used: leave the file out.")
     return hole
 
 

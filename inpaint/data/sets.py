@@ -86,7 +86,7 @@ class Folder(PictureDataModule):
         self.pattern, self.split = pattern, tuple(split)
         if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
             raise UserError(
-                f"data.split is {list(self.split)}, but must be three parts (training, validation, test), sum 1."
+                f"data.split is {list(self.split)}, but must be three shares (training, validation, test), sum 1."
             )
         self.remedy = (
             f"add pictures, or change data.pattern ({pattern!r}) or data.split ({list(self.split)}); {WITHOUT}"

@@ -1,5 +1,5 @@
-"""Measures by networks: the perceptual distance in the hole, by the VGG-16 that ships; and, whose weights are given as
-files, LPIPS (Zhang et al. 2018), FID (Heusel et al. 2017), P-IDS and U-IDS (Zhao et al. 2021)."""
+"""Measures by networks: the perceptual distance in the hole, by the VGG-16 that ships; and LPIPS (Zhang et al. 2018),
+FID (Heusel et al. 2017), P-IDS and U-IDS (Zhao et al. 2021), whose weights you give as files."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -32,9 +32,10 @@ def perceptual_distance(prediction: Picture, truth: Picture, mask: Mask, vgg: VG
     """Measures how far the fill looks from the truth: the mean distance of VGG's features in the hole, 0 if equal.
 
     It is LPIPS without learned weights (Zhang et al. 2018, equation 1 with w = 1) on the deeper layers: each cell's
-    features divided by their norm, the squared distance of the two pictures' at every cell of the hole, the mean over
-    these cells, and the sum over the layers; 2 a layer where nothing is alike. Unlike PSNR it minds blur more than
-    detail in a wrong place. Cells of the hole are those with a pixel of it; they see up to 34 pixels around it.
+    features are divided by their norm, the squared distances of the two pictures are averaged over the cells of
+    the hole, and summed over the layers; at most 2 a layer, for no feature is
+    negative. Unlike PSNR it minds blur more than detail in a wrong place. Cells of the hole are those with a pixel of
+    it; they see up to 34 pixels around it.
 
     Args:
         prediction: in [0, 1], clamped as it is when it is written.

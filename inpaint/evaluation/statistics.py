@@ -1,4 +1,4 @@
-"""How sure a mean over a few pictures is, and a difference of two: Student's intervals (1908)."""
+"""Student's confidence intervals (1908) for a mean over a few pictures, and for the difference of two means."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ FEWEST = 6  # pictures, below which there is no interval
 
 
 class Interval(NamedTuple):
-    """A mean over pictures, and the bounds between which it lies with 95 % confidence; NaN where there are none."""
+    """A mean over pictures and its 95 % confidence interval for the true mean; NaN where there are no bounds."""
 
     mean: float
     low: float
@@ -22,8 +22,9 @@ class Interval(NamedTuple):
 def mean_interval(values: Sequence[float]) -> Interval:
     """Computes the mean of one value a picture, and Student's interval: the mean -+ t s / sqrt(n).
 
-    It covers the true mean in 94 to 95 of 100 samples of six pictures and more, where the values lie about as evenly on
-    both sides of it as PSNR and SSIM do, and in 87 to 94 where a few lie far out on one side. A bootstrap, percentile
+    In simulations (tests/evaluation/test_statistics.py) it covers the true mean in 94 to 95 of 100 samples of six or
+    more pictures, where values are as symmetric as PSNR and SSIM, and in 87 to 94
+    where a few lie far out on one side. A bootstrap, percentile
     or BCa, covers it in 78 to 91 of 100 samples of six to eight pictures. Fewer pictures have no bounds. NaN, a measure
     that is undefined for a picture, is left out; if nothing is left, all three are NaN. An infinite value (the PSNR of
     identical pictures) makes the mean infinite and the bounds NaN.

@@ -111,15 +111,15 @@ def export(
         _, shown, hole = show(pictures, masks, stage1.mean_colour)
         expected = filled, stage1.generator(shown, hole).float()
     if not all(wanted.isfinite().all() for wanted in expected):
-        raise UserError("The network predicts values that are not finite: its training has diverged, give another.")
+        raise UserError("The network predicts values that are not finite (its training diverged): choose another one.")
     with atomic(out) as beside, _quiet(), torch.no_grad():
         run = (_write_onnx if kind == ".onnx" else _write_pt2)(stage1, beside, _facts(network, notes))
         differences = [(x - wanted).abs().max() for x, wanted in zip(run(pictures, masks), expected, strict=True)]
         difference = float(torch.stack(differences).max())  # what is no number stays none
         if not difference <= TOLERANCE:
             raise UserError(
-                f"{out} was not written: read back, it differs from its network by {difference:.2g} of 1, more than by "
-                f"rounding ({TOLERANCE})."
+                f"{out} was not written: its output differs from the network's by {difference:.2g}, more than rounding "
+                f"allows ({TOLERANCE})."
             )
     return difference
 
@@ -156,7 +156,7 @@ def _facts(network: StoredNetwork, notes: Mapping[str, str]) -> dict[str, str]:
 def _write_onnx(stage1: Stage1, path: Path, facts: dict[str, str]) -> Run:
     size = sum(x.numel() * x.element_size() for x in [*stage1.parameters(), *stage1.buffers()])
     if size > LARGEST:
-        raise UserError(f"The network has {size / 1e9:.1f} GB of weights, but an .onnx file takes 2: write .pt2.")
+        raise UserError(f"The network has {size / 1e9:.1f} GB of weights, but .onnx holds 2 at most: write .pt2.")
     program = _program(stage1)
     with _in_one_sentence(stage1):
         written = torch.onnx.export(

@@ -53,31 +53,31 @@ def fill(
         int | None,
         typer.Option(
             min=0,
-            help="Enlarges the mask by so many pixels. [default: a quarter of its local thickness, 1 to 8]",
+            help="Enlarges the mask by this many pixels. [default: a quarter of its local thickness, 1 to 8]",
         ),
     ] = None,
     feather: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Around the enlarged mask, fades the fill into the photo over so many pixels. "
-            "[default: half as many as it was enlarged by]",
+            help="Width in pixels of the fade from the fill into the photo, around the enlarged mask. "
+            "[default: half of the enlargement]",
         ),
     ] = None,
     expand: Annotated[
         str | None,
         typer.Option(
             metavar="LEFT,TOP,RIGHT,BOTTOM",
-            help="Makes the canvas larger on each side by so many pixels or per cent, and fills what is new.",
+            help="Adds canvas on each side, in pixels or in per cent of the photo, and fills it.",
         ),
     ] = None,
     content: Annotated[
         str | None,
         typer.Option(
             metavar="starter|telea|FILE.ckpt|FILE.onnx|FILE.png",
-            help="The first stage: the network that ships with this package, classical filling, a checkpoint of your "
-            "own training, a network in ONNX, or a picture of the photo's size. [default: starter, or telea where "
-            "there is none]",
+            help="The first stage: the network that ships with this package, classical filling, a checkpoint or "
+            ".safetensors file of your own training, a network in ONNX, or a picture of the photo's size. "
+            "[default: starter, or telea if that file is missing]",
         ),
     ] = None,
     preset: Annotated[
@@ -92,14 +92,14 @@ def fill(
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another fill; the same seed gives the same.")] = 0,
     variants: Annotated[
-        int, typer.Option(help="Makes so many fills of each photo, with this seed and the next ones, and numbers them.")
+        int, typer.Option(help="Makes this many fills of each photo, with this seed and the next ones, and numbers them.")
     ] = 1,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:n]|mps", help="Where to compute.")] = "auto",
     max_side: Annotated[
         int,
         typer.Option(
             min=128,
-            help="Works at full size on holes and their surroundings up to so many pixels a side; reduces larger ones.",
+            help="The largest area around a hole, in pixels a side, that is filled at full size; larger ones are reduced.",
         ),
     ] = MAX_SIDE,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuses files with more pixels than this.")] = MAX_PIXELS,
@@ -111,7 +111,7 @@ def fill(
         Path | None,
         typer.Option(
             metavar="FILE.json",
-            help="Writes seconds, energies, memory, versions and the weights' hashes into this file; for a folder, "
+            help="Writes seconds, energies, memory, versions and the weights' hashes into this file. For a folder, "
             "an earlier report is replaced.",
         ),
     ] = None,
@@ -134,7 +134,7 @@ def fill(
         ),
     ] = None,
 ) -> None:
-    """Removes what a mask or boxes mark from a photo, and fills the place. Every other pixel stays as it is.
+    """Removes what a mask or boxes mark from a photo, and fills the place. Pixels beyond the enlarged mask stay as they are.
 
     \b
     python -m inpaint.fill photo.jpg --mask mask.png

@@ -61,7 +61,7 @@ def fill_on_ray(
             cannot start.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"Ray gives each process its device: --device is auto, cpu or cuda with it, not {device}.")
+        raise UserError(f"--device {device} is not for Ray, which gives each process its own: use auto, cpu or cuda.")
     missing: dict[int, Job] = {}
     for number, job in enumerate(jobs):
         if entry := settled(job, options):  # at once: Ray hands out some fifty photos a second

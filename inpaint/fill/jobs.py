@@ -93,7 +93,7 @@ def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Opti
             "Nothing says what to remove: give --mask FILE, --box LEFT,TOP,RIGHT,BOTTOM, or more canvas by --expand."
         )
     if options.invert and mask is None and not listed:
-        raise UserError("--invert is about masks, and there is none: give --mask FILE, or leave --invert out.")
+        raise UserError("--invert needs a mask, and none is given: add --mask FILE, or leave --invert out.")
     if mask in WORDS and os.path.exists(mask):
         mask = mask.absolute()  # a file that is really called so, and no word
     named = [photo] if mask is None or mask in WORDS else [photo, mask]
@@ -101,7 +101,7 @@ def find_jobs(photo: Path, mask: Path | None, output: Path | None, options: Opti
         if not os.path.exists(path):
             raise UserError(f"{path} does not exist.")
     if options.recursive and not folder:
-        raise UserError(f"--recursive is about the folders in a folder, and {photo} is none: leave it out.")
+        raise UserError(f"--recursive needs a folder of photos, and {photo} is no folder: leave --recursive out.")
     if folder:
         jobs = folder_jobs(photo, mask, output, options)
     elif listed:

@@ -45,7 +45,12 @@ def outcome(entry: Entry) -> tuple[str, str]:
     if "error" in entry:
         return "failed", f"failed: {entry['error']}"
     larger = enlarged(*entry["enlargement"]["dilate"]) if "enlargement" in entry else ""
-    return "filled", f"{len(entry['holes'])} hole(s){larger} in {entry['seconds']['total']:.1f} s -> {entry['output']}"
+    return "filled", f"{holes(len(entry['holes']))}{larger} in {entry['seconds']['total']:.1f} s -> {entry['output']}"
+
+
+def holes(count: int) -> str:
+    """So many holes, in words."""
+    return f"{count} hole{'' if count == 1 else 's'}"
 
 
 def enlarged(least: int, most: int) -> str:
@@ -58,7 +63,7 @@ def enlarged(least: int, most: int) -> str:
 def warnings(entry: Entry) -> list[str]:
     """What a person should know of a filled photo, a line each: holes not refined, remarks, what was not kept."""
     count = sum(not hole["scales"] and not hole["flat"] for hole in entry["holes"])
-    lines = [f"{count} hole(s) with too little around to take texture from, filled smoothly"] if count else []
+    lines = [f"{holes(count)} with too little around to take texture from, filled smoothly"] if count else []
     lines += entry.get("remarks", [])
     if lost := entry.get("not_kept"):
         lines.append(f"not kept: {', '.join(lost)}")

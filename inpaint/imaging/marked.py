@@ -69,7 +69,7 @@ def understood(values: Values, name: str = "The mask") -> Marked:
     bright = brighter(colours, counts, values)
     if bright is None:
         raise UserError(
-            f"{name} cannot be understood as a mask, for it holds {described(values)}: paint what is to be removed "
+            f"{name} cannot be understood as a mask, because it holds {described(values)}: paint what is to be removed "
             "white, and all the rest black."
         )
     table = np.zeros(len(counts), dtype=bool)

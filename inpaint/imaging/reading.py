@@ -120,7 +120,7 @@ def _why_unreadable(path: str | Path) -> str:
                 f"{path} is a TIFF that is damaged, or whose kind of pixels cannot be read: "
                 "save it with 8 bits a channel, or as a PNG."
             )
-    return f"{path} is not a picture in a format that can be read."
+    return f"{path} is not a picture in a format that can be read: save it as JPEG, PNG or TIFF first."
 
 
 def holds_16_bit_grey(image: Image.Image) -> bool:

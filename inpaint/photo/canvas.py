@@ -46,7 +46,7 @@ class Margins(NamedTuple):
         box = self.box(size)
         height, width = box.bottom + pixels(self.bottom, size[0]), box.right + pixels(self.right, size[1])
         if (height, width) == size:
-            raise UserError(f"--expand {','.join(self)} adds nothing: give at least one side a pixel.")
+            raise UserError(f"--expand {','.join(self)} adds nothing: enlarge at least one side by a pixel or more.")
         if height * width > max_pixels:
             raise UserError(
                 f"The enlarged canvas would have {width} x {height} pixels, more than {max_pixels}: expand less, or "

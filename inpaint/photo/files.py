@@ -233,7 +233,7 @@ def check_keeps(photo: Photo, path: Path, marked: Marked | None = None, size: tu
     height, width = size or photo.size
     if max(height, width) > LONGEST_SIDE.get(kind, math.inf):
         raise UserError(
-            f"The result has {width} x {height} pixels, and {suffix} holds {LONGEST_SIDE[kind]} a side: "
+            f"The result has {width} x {height} pixels, but {suffix} holds at most {LONGEST_SIDE[kind]} a side: "
             "write a .png instead."
         )
     if photo.mode in KEEPS[kind] or (photo.mode.endswith("A") and is_opaque(photo, marked)):

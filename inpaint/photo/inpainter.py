@@ -89,7 +89,7 @@ class Inpainter:
     """Fills holes in any number of photos: by the first stage, then the refinement, each in a window of its own.
 
     Args:
-        content: the first stage, see `first_stage`; None is the best that is there.
+        content: the first stage: starter, telea, a checkpoint, an .onnx file or a picture; None is starter.
         preset: of the refinement, a file of `conf/model/preset`.
         alpha: the weight of texture, instead of the preset's.
         seed: 0 starts from the prediction itself; any other adds blots to it, in the colours around, for another fill.
@@ -170,9 +170,9 @@ class Inpainter:
         feather: int | None = None,
         expand: str | None = None,
     ) -> Iterator[Image.Image]:
-        """As `fill`, as many fills as `number` says: the first with the own seed, each further one with the next.
+        """`number` fills as by `fill`: the first with this object's seed, each further one with the next seed.
 
-        Photo and mask are read at once, once for all; each fill is made when it is asked for.
+        Photo and mask are read once, when this is called; each fill is made when it is asked for.
         """
         check_seeds(self.seed, number)
         if mask is None and expand is None:

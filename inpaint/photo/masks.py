@@ -69,8 +69,8 @@ def mask_from_alpha(alpha: Shaped[np.ndarray, "height width"] | None) -> Marked:
         UserError: the photo has no transparency, or all its pixels are as opaque.
     """
     if alpha is None or (alpha == alpha.flat[0]).all():
-        missing = "no transparency" if alpha is None else "pixels that are all as opaque as the others"
-        raise UserError(f"The photo has {missing}, so it cannot be its own mask: give --mask FILE, or erase something.")
+        missing = "no transparency" if alpha is None else "the same opacity everywhere"
+        raise UserError(f"The photo has {missing}, which marks nothing: give --mask FILE, or erase something.")
     return alpha < alpha.max()
 
 
@@ -144,8 +144,8 @@ def check_size(own: tuple[int, ...], size: tuple[int, int], name: str) -> None:
     """Raises a UserError if a mask's height and width are not those of the photo."""
     if own != size:
         raise UserError(
-            f"{name} is {own[1]} x {own[0]} pixels but the photo is {size[1]} x {size[0]}: "
-            "a mask must have the size of the photo, seen upright."
+            f"{name} is {own[1]} x {own[0]} pixels, but the photo, shown upright, is {size[1]} x {size[0]}: "
+            "give a mask of the photo's size."
         )
 
 
@@ -158,7 +158,7 @@ def checked_mask(marked: Marked, size: tuple[int, int], name: str, values: Value
     check_size(marked.shape, size, name)
     if marked.any() and not marked.all():
         return marked
-    holds = "" if values is None else f", for it holds {described(values)}"
+    holds = "" if values is None else f", because it holds {described(values)}"
     if not marked.any():
-        raise UserError(f"{name} is empty{holds}: paint what is to be removed white (or add or drop --invert).")
-    raise UserError(f"{name} marks the whole photo{holds}: mark less (or add or drop --invert).")
+        raise UserError(f"{name} marks nothing{holds}: paint what is to be removed white.")
+    raise UserError(f"{name} marks the whole photo{holds}: mark less.")

@@ -40,11 +40,11 @@ def detailed(
     one's middle.
 
     Args:
-        known, mask: of this scale, twice the one before; one row or column more is up to a pixel out of place.
+        known, mask: of this scale, twice the one before; with an odd size, up to a pixel out of place.
         matches: for each cell of the scale before the flat index of its match, -1 where there is none.
         stride: pixels of the scale before that a cell is wide.
-        whole: whether the known pixels replace those of the scale before, blurred by averages; or their detail alone,
-            which is the known picture less its own half-size copy, is added to it: its colours stay as they were.
+        whole: True copies the known pixels themselves; False adds only their detail (the known picture minus its own
+            half-size copy, enlarged), which keeps the colours of the scale before.
 
     Returns:
         The picture, and the matches as they were moved, to the nearest cell; or as they are, where nothing fits.

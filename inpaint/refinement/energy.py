@@ -1,6 +1,6 @@
 """The energy of equation 1: content, texture and total variation, and their weighted sum.
 
-E(x) = E_c(x, x_i) + alpha E_t(phi(x), R^phi) + beta Y(x), and whatever terms of one's own the settings add.
+E(x) = content_weight E_c + alpha E_t + beta Y (upsilon), and further terms that the settings add.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,11 @@ from inpaint.refinement.settings import Settings, Term
 
 
 class Target(NamedTuple):
-    """What the matched patches want, cell by cell: equation 3 with nn(i) held fixed.
+    """Equation 3 with nn(i) held fixed, as a target for each cell.
 
-    sum_i |P_i - T_i|^2 = sum_p n_p |f_p - t_p|^2 + rest, where n_p counts the queries that cover cell p, and t_p is the
-    mean of what they want there. All divided by the number of queries and by the candidates' mean squared norm.
+    sum_i |P_i - T_i|^2 = sum_p n_p |f_p - t_p|^2 + rest, where T_i is the patch matched to query i, n_p counts the
+    patches that cover cell p, and t_p is the mean of the T_i there. All is divided by the number of queries and by the
+    candidates' mean squared norm.
     """
 
     weight: Float[Tensor, "1 box_rows box_columns"]  # n_p / (|queries| mean_j |P_j|^2)
@@ -57,7 +58,7 @@ def content(x: FeatureMap, c: FeatureMap, mask: Mask) -> Float[Tensor, ""]:
 
 
 def texture(phi: Mapping[str, FeatureMap], targets: Mapping[str, Target]) -> Float[Tensor, ""]:
-    """E_t (equation 3), summed over the layers, with the matches held fixed; phi in the boxes of the targets."""
+    """E_t (equation 3), summed over the layers, for fixed matches; `phi` covers the same box as its target."""
     return sum(
         ((t.weight * (phi[layer].float() - t.wanted).pow(2)).sum() + t.rest for layer, t in targets.items()),
         start=torch.zeros(()),
@@ -73,17 +74,17 @@ def total_variation(x: Picture, mask: Mask) -> Float[Tensor, ""]:
 
 
 def further(terms: Mapping[str, Term], x: Picture, x_i: Picture, mask: Mask) -> dict[str, Float[Tensor, ""]]:
-    """The energies of one's own, unweighted, by name.
+    """The user's own energy terms, unweighted, by name.
 
     Raises:
-        UserError: what one of them gives is no single number, or not finite.
+        UserError: a term returns something other than one finite number.
     """
     energies = {}
     for name, term in terms.items():
         value = term.energy(x, x_i, mask)
         if not isinstance(value, Tensor) or value.shape != ():
             given = f"a tensor of {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-            raise UserError(f"The energy term {name!r} gives {given}, but has to give a tensor of one number, of [].")
+            raise UserError(f"The energy term {name!r} gives {given}, but must return a tensor of one number.")
         if not value.isfinite():
             raise UserError(f"The energy term {name!r} is {float(value)}, but has to be finite.")
         energies[name] = value

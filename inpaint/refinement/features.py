@@ -139,8 +139,8 @@ class HoleFeatures:
     """phi near a hole, for pictures that differ from a given one only in the hole: exact, at a fraction of the cost.
 
     A pixel of the hole reaches, convolution by convolution, one cell further; what it does not reach stays as it is and
-    is computed once. Of what it reaches, only what the wanted cells depend on is computed anew. Both limits are boxes,
-    and each step computes their intersection, surrounded by what is kept.
+    is computed once. Of what it reaches, only what the wanted cells depend on is computed anew. Both regions are
+    boxes, and each step computes their intersection, padded with stored values.
 
     Args:
         picture: the hole filled with anything.

@@ -20,10 +20,10 @@ from inpaint.refinement.settings import Rule
 
 FeatureMap = Float[Tensor, "channels rows columns"]
 Cells = Bool[Tensor, "rows columns"]
-Indices = Int[Tensor, " queries"]  # flat ones, of a map's cells
+Indices = Int[Tensor, " queries"]  # flat indices of a map's cells
 Tries = Int[Tensor, "queries tries"]  # candidates that each query is compared with; or one row of them for all
 Cost = Callable[[Indices, Tries], Float[Tensor, "queries tries"]]
-"""What being matched costs a query, in the unit of the matching's scores, which it is taken from."""
+"""The cost of matching a query to each candidate, in the unit of the scores; it is subtracted from them."""
 AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]  # a cell and its eight neighbours
 BLOCK_BYTES = 64 * 2**20  # a bound for each of the few score maps that matching holds at a time
 
@@ -93,7 +93,7 @@ class Colours(NamedTuple):
 
     @classmethod
     def beside(cls, features: FeatureMap, picture: Picture, stride: int, weight: float) -> "Colours":
-        """So scaled that this picture's deviate from their mean by `weight` times its features' root mean square."""
+        """Scales them so that their spread in this picture is `weight` times the root mean square of its features."""
         cells = F.avg_pool2d(picture, stride)
         centre = cells.mean((1, 2), keepdim=True)
         strength = features.float().pow(2).sum(0).mean().sqrt()
@@ -125,8 +125,8 @@ def nearest(
 
     'l2' takes the least |P_i - P_j|^2 (the paper), 'ncc' the greatest <P_i, P_j> / |P_j| (the authors' code).
     <P_i, P_j> = sum_d <f_(i+d), f_(j+d)>: one product over the channels of single cells, then nine shifted scores are
-    added, in two steps of three. It goes in blocks of queries, as many as `block_bytes` holds the scores of, so that
-    memory stays bounded; the next block below takes over the scores of the two rows that both need.
+    added, in two steps of three. Queries are taken in blocks whose scores fit into `block_bytes`, so that memory stays
+    bounded; the block below reuses the scores of the two rows that both need.
 
     Args:
         features: of the picture as it is now, in a box that holds every query's whole patch.
@@ -178,7 +178,7 @@ def nearest(
 
 
 def suggested(query: Indices, guess: Int[Tensor, "rows columns"]) -> Int[Tensor, "queries 9"]:
-    """What its neighbours' matches suggest to each query, itself in the middle: each match, moved as the query lies.
+    """The candidates that a query and its neighbours suggest: their matches, shifted back to the query.
 
     -1 where the neighbour has no match, or the moved one leaves the map. What is suggested may be no candidate.
     """
@@ -203,14 +203,13 @@ def nearby(
 ) -> Indices:
     """nn(i) among the candidates that earlier matches suggest: time grows with the queries, not with their square.
 
-    As in PatchMatch (Barnes et al. 2009): if a neighbour of i was matched to j, then j, moved as i lies to that
-    neighbour, is worth trying (nine candidates); and so are the eight around the best of them.
+    As in PatchMatch (Barnes et al. 2009): if the neighbour i + d was matched to j, then j - d is worth trying for i
+    (nine candidates); and so are the eight around the best of them.
 
     Args:
         features, box, cost: as in `nearest`.
-        guess: for each cell of the map the candidate that it was matched to, -1 where there is none. Each query has
-            at least one among itself and its eight neighbours whose move stays a candidate; else it keeps the first
-            candidate of all.
+        guess: for each cell of the map the candidate that it was matched to, -1 where there is none. Where none
+            of the nine suggestions is a candidate, the search starts from the first candidate of the layer.
     """
     rows, columns = bank.candidates.shape
     source = bank.features.flatten(1).T.contiguous()
@@ -246,7 +245,7 @@ def nearby(
 
 
 def finer(match: Int[Tensor, "rows columns"], size: Sequence[int]) -> Int[Tensor, "new_rows new_columns"]:
-    """A layer's map of matches for the next scale: each cell looks where the cell that it is a part of was matched to.
+    """A layer's map of matches for the next scale: each cell takes the match of the coarser cell that it is part of.
 
     Args:
         match: for each cell the flat index of its match, -1 where there is none.

@@ -42,7 +42,7 @@ class LBFGS:
         return q.neg_()
 
     def minimise(self, energy: Energy, evaluations: int) -> Self:
-        """Goes on from where it is, on this energy: `evaluations` energies and gradients after the one at the start.
+        """Minimises this energy from the current x, with one evaluation at the start and then `evaluations` more.
 
         Called again with another energy (new matches) it keeps its memory of the curvature.
         """

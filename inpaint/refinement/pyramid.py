@@ -42,8 +42,8 @@ def refine(
     Args:
         picture: what stands in the hole is not looked at.
         features: VGG, see `inpaint.vgg.load_vgg`, or others.
-        prediction: the first stage's result for the whole picture, at any size: x_i of the first scale. Each later
-            scale's x_i is the result of the one before, upsampled, with `detail`; where patches vote, what they give.
+        prediction: the first stage's result for the whole picture, at any size: x_i of the first scale. A later
+            scale's x_i is the result before it, enlarged, with `detail` if set; where patches vote, their result.
         settings: with a number of scales.
         on_scale: called after each scale with its number, its report and its result.
         on_progress: called after each step with the share of the work that is done, in (0, 1].
@@ -136,5 +136,5 @@ def blurred(picture: Picture, sigma: float) -> Picture:
 
 
 def part_of(on_progress: OnProgress | None, done: float, share: float) -> OnProgress:
-    """The progress of a part, which is that share of the whole, when so much of the whole was done before it."""
+    """A callback for one part of the work: maps its progress to `done` + `share` times it, for `on_progress`."""
     return lambda part: on_progress(done + share * part) if on_progress is not None else None

@@ -18,7 +18,7 @@ from inpaint.refinement.matching import Bank, Colours, Cost, Indices, finer, geo
 from inpaint.refinement.optimise import LBFGS
 from inpaint.refinement.settings import Rule, Settings
 
-FEW_PAIRS = 2**24  # of queries and candidates: so few are all looked at in less time than an iteration takes
+FEW_PAIRS = 2**24  # up to so many pairs of query and candidate, comparing all takes less time than an iteration
 MATCHING = 2  # evaluations of the energies that take about as long as finding matches
 
 Pixels = Float[Tensor, "3 hole_height hole_width"]
@@ -44,8 +44,8 @@ class Scale:
         known: the picture at this scale, anything in the hole.
         start: what the hole is filled with at first, and x_i of the content term; its features and those of the
             known pixels around are where candidates come from.
-        matches: for each layer, what each cell of the scale before, half this one, was matched to; without them every
-            candidate is looked at, at least once.
+        matches: for each layer, the match of each cell of the scale before, which is half this one; without them
+            the first search compares every candidate.
 
     Raises:
         UserError: the hole leaves no candidate patch; the features do not give what the settings name.
@@ -199,7 +199,7 @@ def refine_scale(scale: Scale, on_progress: OnProgress | None = None) -> tuple[P
             e = scale.energies(start + change.view(shape)).total(settings)
             (gradient,) = torch.autograd.grad(e, change)
         if settings.terms and not gradient.isfinite().all():
-            raise UserError(f"The gradient of an energy term is not finite, of one of {', '.join(settings.terms)}.")
+            raise UserError(f"The gradient of one of these energy terms is not finite: {', '.join(settings.terms)}.")
         step(1)
         return e.detach(), gradient
 

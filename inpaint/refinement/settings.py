@@ -45,10 +45,10 @@ class Settings:
         terms: further terms of the energy, by name, each a `Term` or a mapping of its two fields; the paper has none.
         content_weight: weight of the content energy; 0 leaves it out (figure 5).
         layers: where texture is matched.
-        rule: what "nearest" means: "ncc" or "l2" (equation 4).
+        rule: what "nearest" means: "ncc" (cosine similarity, the authors' code) or "l2" (equation 4).
         colour: how much the cells' mean colours weigh beside their features in what is nearest; the paper has none.
-        smooth: standard deviation, in pixels of the first scale, of a Gaussian that takes the content network's grid
-            out of its prediction (matched, it would become lattices); the paper has none.
+        smooth: standard deviation, in pixels of the first scale, of a Gaussian blur that removes the content network's
+            fine grid from its prediction, which would be matched to lattices; the paper has none.
         blend_border: whether the border of the prediction, of each scale's start and of the result is made seamless;
             neither the paper nor the authors' code does so.
         voting_scales: at how many scales, from the coarsest on, the hole is filled by the pixels of its matches before
@@ -58,15 +58,15 @@ class Settings:
             the paper starts it from the scale before, enlarged.
         keep_colours: whether the optimisation changes brightness alone: VGG hardly sees colour, and what it makes of it
             are tints and coloured noise; the paper optimises all three channels.
-        voting_layer: by whose features patches vote: in VGG the finest of the layers that say what is where.
+        voting_layer: the layer whose features patches vote by; in VGG relu3_1, the finest that still shows structure.
         content_layer: None compares pixels with the prediction (equation 2); a layer's name compares its features, in
             units of their mean square (the authors' code).
         scales: how many, each half the next; the last is the picture's own size. None takes as many as lead from the
             content network's size to the picture's, or fewer where the hole leaves no patch to learn from.
         rounds: how often, at each scale, matches are found anew.
         iterations: L-BFGS iterations in each round.
-        gradient_scales: at how many scales, from the coarsest on, they are done; None is all of them, as in the paper.
-            The others leave the hole as they start.
+        gradient_scales: at how many scales, from the coarsest on, L-BFGS runs; None is all of them, as in the paper.
+            The other scales keep the hole as it starts.
 
     Raises:
         UserError: a number is too small or not finite, there is no such rule, no layer is named, a further term has

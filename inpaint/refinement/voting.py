@@ -64,11 +64,11 @@ def lay(
 
 
 class Costs:
-    """What being matched costs a query.
+    """The cost of matching a query to a candidate.
 
     Args:
         prediction: the first stage's, at this scale: its colours are wanted.
-        cells: of this scale, that a cell of the first one is.
+        cells: how many cells of this scale one cell of the first scale is wide.
     """
 
     def __init__(self, scale: Scale, prediction: Picture, cells: int) -> None:
@@ -93,7 +93,7 @@ class Costs:
         """The costs of queries, times the lengths |P_i| of their patches, since scores are |P_i| times a cosine.
 
         Args:
-            matches: those of the round before; alone is what continues none of them.
+            matches: those of the round before; a candidate that continues none of them costs `ALONE` more.
         """
         wanted, offered = self.wanted[query], self.offered[tried]
         alike = len(tried) == 1  # for all queries: then products do, which are quicker and smaller than all differences

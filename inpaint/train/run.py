@@ -100,7 +100,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"seed is {cfg.seed}, but must be a whole number from 0 to 2^32 - 1.")
     if cfg.ckpt_path is not None and not cfg.fit:
         raise UserError(
-            "ckpt_path resumes a training, and fit is false: name weights to test as model.weights, or "
+            "ckpt_path resumes a training, but fit is false: to test weights, set model.weights, or "
             "model.content.weights with model=refinement."
         )
     if cfg.get("objective") is not None and "/" not in cfg.objective and not cfg.test:
@@ -179,7 +179,7 @@ def check_what_was_built(cfg: DictConfig, trainer: pl.Trainer, trained: pl.Light
         raise UserError("trainer.sync_batchnorm needs GPUs: set it to false.")
     strategy = str(cfg.trainer.get("strategy"))
     if any(kind in strategy for kind in ("spawn", "fork", "notebook")):  # not all of a run can be pickled or forked
-        raise UserError(f"trainer.strategy is {strategy}, but each process is started anew: leave it out.")
+        raise UserError(f"trainer.strategy is {strategy}, but processes cannot be spawned or forked: leave it out.")
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ:
         raise UserError(
@@ -206,7 +206,7 @@ def load_best_weights(trainer: pl.Trainer, trained: pl.LightningModule) -> None:
     watching = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
     path = trainer.strategy.broadcast(watching[0].best_model_path if watching else "")
     if not path or not Path(path).is_file():
-        say("Testing the last weights of the training, for no best ones were saved.")
+        say("Testing the last weights of the training, because no best ones were saved.")
         return
     best = read_weights_of(Path(path))
     trained.load_state_dict(best["state_dict"])

@@ -52,7 +52,7 @@ def check_types(node: DictConfig | ListConfig, key: str = "", hints: Mapping[str
     if unknown := next((name for name in values if names is not None and name not in names), None):
         meant = [f"{key}{name}" for name in like(unknown, names or ())]
         hint = f"did you mean {' or '.join(meant)}?" if meant else f"it takes {', '.join(sorted(names or ()))}."
-        raise UserError(f"{key}{unknown} is nothing that {target} takes: {hint}")
+        raise UserError(f"{target} takes no {unknown} ({key}{unknown}): {hint}")
     for name, value in values.items():
         where = f"{key}{name}"
         hint = hints.get(name, KEYS.get(where, Any))

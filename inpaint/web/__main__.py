@@ -31,7 +31,7 @@ def web(
         typer.Option(
             envvar="INPAINT_PASSWORD",
             show_envvar=True,
-            help="Who uses the page has to give it, programs too (HTTP Basic, any user name).",
+            help="Everyone who uses the page must enter this password; programs too (HTTP Basic, any user name).",
         ),
     ] = None,
     anyone: Annotated[
@@ -55,7 +55,7 @@ def web(
         int,
         typer.Option(
             min=128,
-            help="Works at full size on holes and their surroundings up to so many pixels a side; reduces larger ones.",
+            help="The largest area around a hole, in pixels a side, that is filled at full size; larger ones are reduced.",
         ),
     ] = MAX_SIDE,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuses files with more pixels than this.")] = MAX_PIXELS,

@@ -43,7 +43,7 @@ def bound(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "there is no such name"
         raise UserError(
-            f"{host}, port {port}, cannot be listened at ({reason}): give another --port or --host."
+            f"The server cannot listen on {host}, port {port} ({reason}): give another --port or --host."
         ) from None
     return listening
 

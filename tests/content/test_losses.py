@@ -145,7 +145,7 @@ def test_layers_that_are_refused(layers, said):
         ("own", {"weight": -1, "loss": print}, r"losses\.own\.weight is -1, but a weight must be at least 0"),
         ("own", {"weight": math.nan, "loss": print}, "weight is nan"),
         ("own", {"weight": "much", "loss": print}, "weight is 'much'"),
-        ("own", {"weight": 1, "loss": 3}, r"losses\.own\.loss is 3, but must be one: give a _target_"),
+        ("own", {"weight": 1, "loss": 3}, r"losses\.own\.loss is 3, but must be callable: give a _target_"),
     ],
 )
 def test_further_losses_that_are_refused(name, term, said):

@@ -86,5 +86,5 @@ def test_a_scheduler_that_wants_a_loss_is_refused() -> None:
 
 
 def test_a_training_without_an_end_is_refused() -> None:
-    with pytest.raises(UserError, match="has no end that its scheduler could be made for"):
+    with pytest.raises(UserError, match="has no end, but its scheduler needs one"):
         fit(make(scheduler=partial(cosine, warm_up=0, batches=None)), max_epochs=-1)

@@ -75,7 +75,7 @@ def test_a_list_goes_on_where_it_stopped(run, archive, monkeypatch):
     assert result.exit_code == 1
     assert "5 filled, 0 skipped, 1 failed" in result.stderr
     assert f"{archive}, line 5: {archive.parent / 'a' / 'photo 1.png'} does not exist" in result.stderr
-    assert "[2/6] b/photo 0.png: 1 hole(s), enlarged by 1 pixel, in" in result.stderr
+    assert "[2/6] b/photo 0.png: 1 hole, enlarged by 1 pixel, in" in result.stderr
     assert result.stderr.count(" left)") == 5
     assert files(out) == ["a/photo 0.png", "a/photo 2.png", "b/photo 0.png", "b/photo 1.png", "b/photo 2.png"]
 
@@ -141,7 +141,7 @@ LINE = "a/photo 0.png,masks/disc.png\n"
         (LINE, ["--engine", "spark"], "There is no engine 'spark'"),
         (LINE, ["--workers", "2"], "--address and --workers are of a Ray cluster"),
         (LINE, ["--address", "auto"], "--address and --workers are of a Ray cluster"),
-        (LINE, ["--engine", "ray", "--device", "cuda:1"], "--device is auto, cpu or cuda with it, not cuda:1"),
+        (LINE, ["--engine", "ray", "--device", "cuda:1"], "--device cuda:1 is not for Ray"),
         (LINE, ["--engine", "ray", "--preset", "slow"], "There is no preset"),
     ],
 )

@@ -171,7 +171,7 @@ def test_a_folder_of_no_photos_says_what_it_holds(here):
 
 def test_recursive_is_about_folders(here):
     touch(here, "a.jpg")
-    with pytest.raises(UserError, match=r"--recursive is about the folders in a folder, and a\.jpg is none"):
+    with pytest.raises(UserError, match=r"--recursive needs a folder of photos, and a\.jpg is no folder"):
         plan("a.jpg", "alpha", recursive=True)
 
 

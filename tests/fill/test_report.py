@@ -24,11 +24,11 @@ def entry(**more):
 )
 def test_the_line_about_a_filled_photo_says_how_the_mask_was_enlarged(dilate, words):
     more = {"enlargement": {"dilate": dilate, "feather": [1, 4], "share": 0.1}} if dilate else {}
-    assert report.outcome(entry(**more)) == ("filled", f"2 hole(s){words} in 5.2 s -> out.png")
+    assert report.outcome(entry(**more)) == ("filled", f"2 holes{words} in 5.2 s -> out.png")
 
 
 def test_what_a_person_should_know_of_a_filled_photo():
-    smooth = "1 hole(s) with too little around to take texture from, filled smoothly"
+    smooth = "1 hole with too little around to take texture from, filled smoothly"
     assert report.warnings(entry()) == [smooth]
     more = {"remarks": ["the mask marks 70% of the photo"], "not_kept": ["the video of a motion photo", "IPTC"]}
     assert report.warnings(entry(**more)) == [

@@ -436,7 +436,7 @@ def test_bad_choices(inpainter, tmp_path):
     assert Inpainter(net, alpha=0.25).settings.alpha == 0.25
     with pytest.raises(UserError, match="dilate is -1"):
         inpainter.fill(picture(), disc(), dilate=-1)
-    with pytest.raises(UserError, match=r"mask is 110 x 90 pixels but the photo is 110 x 91"):
+    with pytest.raises(UserError, match=r"mask is 110 x 90 pixels, but the photo, shown upright, is 110 x 91"):
         inpainter.fill(picture(91), disc())
     with pytest.raises(UserError, match="mask is empty"):
         inpainter.fill(picture(), disc() & False)

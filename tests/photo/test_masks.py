@@ -116,10 +116,10 @@ def test_masks_of_any_array(array):
 
 def test_bad_masks(tmp_path):
     masks()["grey"].save(tmp_path / "mask.png")
-    with pytest.raises(UserError, match=r"mask\.png is 60 x 40 pixels but the photo is 61 x 40"):
+    with pytest.raises(UserError, match=r"mask\.png is 60 x 40 pixels, but the photo, shown upright, is 61 x 40"):
         as_mask(tmp_path / "mask.png", (40, 61))
     Image.new("L", SIZE[::-1], 0).save(tmp_path / "empty.png")
-    with pytest.raises(UserError, match=r"empty\.png is empty"):
+    with pytest.raises(UserError, match=r"empty\.png marks nothing"):
         as_mask(tmp_path / "empty.png", SIZE)
     with pytest.raises(UserError, match=r"empty\.png marks the whole photo"):
         as_mask(tmp_path / "empty.png", SIZE, invert=True)
@@ -138,7 +138,7 @@ def test_a_mask_and_boxes_together_are_checked(tmp_path):
     assert np.array_equal(both[:, 1:], HALF[:, 1:])
     assert as_mask(None, SIZE, boxes=[(0, 0, 1, 1)]).sum() == 1
     Image.new("L", SIZE[::-1], 0).save(tmp_path / "empty.png")
-    with pytest.raises(UserError, match=r"empty\.png is empty"):
+    with pytest.raises(UserError, match=r"empty\.png marks nothing"):
         as_mask(tmp_path / "empty.png", SIZE, boxes=[(0, 0, 1, 1)])
     with pytest.raises(UserError, match=r"^--box marks the whole photo"):
         as_mask(None, SIZE, boxes=[(0, 0, 60, 40)])
@@ -237,13 +237,13 @@ def test_what_cannot_be_understood_says_what_was_found(tmp_path):
     erased = Image.fromarray(noise).convert("RGBA")
     erased.putalpha(Image.fromarray(np.where(MARKED, 0, 255).astype(np.uint8)))
     for mask, match in [
-        (labels, "labels.png cannot be understood as a mask, for it holds 4 values from 0 to 3: paint"),
+        (labels, "labels.png cannot be understood as a mask, because it holds 4 values from 0 to 3: paint"),
         (Image.fromarray(noise), "holds 2400 colours, as a photo does"),
         (two, "holds 2 colours, #ff0000 and #00a000 in what is opaque|holds 2 colours, #00a000 and #ff0000"),
         (erased, "colours in what is opaque"),
-        (Image.new("L", SIZE[::-1], 0), r"is empty, for it holds one value, 0: paint what is to be removed white"),
-        (Image.new("L", SIZE[::-1], 255), r"marks the whole photo, for it holds one value, 255"),
-        (Image.new("RGBA", SIZE[::-1], (255, 255, 255, 0)), "is empty, for it holds nothing that is opaque"),
+        (Image.new("L", SIZE[::-1], 0), r"marks nothing, because it holds one value, 0: paint what is to be removed white"),
+        (Image.new("L", SIZE[::-1], 255), r"marks the whole photo, because it holds one value, 255"),
+        (Image.new("RGBA", SIZE[::-1], (255, 255, 255, 0)), "marks nothing, because it holds nothing that is opaque"),
     ]:
         mask.save(tmp_path / "labels.png")
         with pytest.raises(UserError, match=match):
@@ -297,5 +297,5 @@ def test_the_photos_own_transparency_is_a_mask():
     assert np.array_equal(as_mask("alpha", SIZE, invert=True, alpha=alpha), ~expected)
     with pytest.raises(UserError, match="has no transparency"):
         as_mask(ALPHA, SIZE)
-    with pytest.raises(UserError, match="pixels that are all as opaque as the others, so it cannot be its own mask"):
+    with pytest.raises(UserError, match="the same opacity everywhere, which marks nothing"):
         as_mask(ALPHA, SIZE, alpha=np.full(SIZE, 200, np.uint8))

@@ -64,12 +64,12 @@ def test_a_term_sees_whole_pictures_at_each_scale(vgg):
 @pytest.mark.parametrize(
     ("energy", "sentence"),
     [
-        (lambda x, x_i, mask: (x - x_i).pow(2), r"'mine' gives a tensor of \[3, 64, 64\], but has to give"),
-        (lambda x, x_i, mask: 1.0, "'mine' gives a float, but has to give a tensor of one number"),
+        (lambda x, x_i, mask: (x - x_i).pow(2), r"'mine' gives a tensor of \[3, 64, 64\], but must return"),
+        (lambda x, x_i, mask: 1.0, "'mine' gives a float, but must return a tensor of one number"),
         (lambda x, x_i, mask: (x - x_i).sum() / 0 * 0, "'mine' is nan, but has to be finite"),
         (
             lambda x, x_i, mask: (x - x_i).pow(2).sum().sqrt(),
-            "gradient of an energy term is not finite, of one of mine",
+            "gradient of one of these energy terms is not finite: mine",
         ),
     ],
 )

@@ -64,7 +64,7 @@ REFINE = small(["+experiment=refine", "data=sample", "logger=csv", "data.test_si
         ("data.evaluation_hole.fraction=0", "fraction is 0"),
         (
             "+data.training_hole.size_=3",
-            "data.training_hole.size_ is nothing that inpaint.data.masks.centre_square takes",
+            "inpaint.data.masks.centre_square takes no size_ (data.training_hole.size_)",
         ),
         ("data.training_hole._target_=inpaint.data.masks.star", "star"),
         ("model.lambda_rec=-1", "lambda_rec is -1"),

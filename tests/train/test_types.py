@@ -98,11 +98,11 @@ def test_what_it_must_be_in_words(hint: Any, words: str) -> None:
         ({"inner": [{"_target_": "Plain", "count": True}]}, "part.inner.0.count is True"),
         (
             {"_target_": "Taker", "rate": 1, "nmaes": []},
-            "part.nmaes is nothing that tests.train.test_types.Taker takes: did",
+            "tests.train.test_types.Taker takes no nmaes (part.nmaes): did",
         ),
         (
             {"_target_": "Plain", "zebra": 1},
-            "part.zebra is nothing that tests.train.test_types.Plain takes: it takes count.",
+            "tests.train.test_types.Plain takes no zebra (part.zebra): it takes count.",
         ),
     ],
 )

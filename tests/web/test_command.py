@@ -124,19 +124,19 @@ def test_a_port_in_use():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         said = refusal("--port", port)
-    assert said.startswith(f"error: 127.0.0.1, port {port}, cannot be listened at (Address already in use)")
+    assert said.startswith(f"error: The server cannot listen on 127.0.0.1, port {port} (Address already in use)")
 
 
 def test_a_port_that_another_one_has_just_taken():
     """Which still loads its network: it is taken nevertheless."""
     first = command.bound("127.0.0.1", 0)
-    with first, pytest.raises(UserError, match="cannot be listened at"):
+    with first, pytest.raises(UserError, match="cannot listen on"):
         command.bound("127.0.0.1", first.getsockname()[1]).close()
 
 
 def test_an_address_that_this_machine_has_not():
-    assert "cannot be listened at" in refusal("--host", "192.0.2.1", "--anyone-on-the-network")
-    assert "cannot be listened at" in refusal("--host", "no.such.host.invalid", "--anyone-on-the-network")
+    assert "cannot listen on" in refusal("--host", "192.0.2.1", "--anyone-on-the-network")
+    assert "cannot listen on" in refusal("--host", "no.such.host.invalid", "--anyone-on-the-network")
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart", "psutil"])

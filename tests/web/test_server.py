@@ -269,9 +269,9 @@ def test_bad_masks_are_refused_in_the_commands_words(client, tmp_path, name):
 def test_two_bad_files_of_one_name_and_none(client):
     """The photo is looked at first; what has no name is called what it is."""
     files = {"photo": ("same.png", png()), "mask": ("same.png", mask((0, 0, 0, 0)))}
-    assert refusal(client.post("/api/fill", files=files)).startswith("same.png is empty")
+    assert refusal(client.post("/api/fill", files=files)).startswith("same.png marks nothing")
     files = {"photo": ("photo.png", png()), "mask": ("..", mask((0, 0, 0, 0)))}
-    assert refusal(client.post("/api/fill", files=files)).startswith("mask is empty")
+    assert refusal(client.post("/api/fill", files=files)).startswith("mask marks nothing")
 
 
 def test_transparency_that_the_format_cannot_keep(client, tmp_path):
