@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
-# a build of PyTorch, as its own index names it: cpu, or cu130 and the like; without it, that of the usual index
+# which build of PyTorch to install: cpu, cu130 and so on; empty takes that of the usual index
 TORCH ?=
 TORCH_INDEX ?= $(if $(TORCH),https://download.pytorch.org/whl/$(TORCH))
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:  # one pip at a time in one environment
 
 .PHONY: help
 help:  ## list the targets
@@ -19,9 +20,10 @@ help:  ## list the targets
 # torch and torchvision come from one resolution, so that both are of the same build
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inpaint needs Python 3.11 or newer; make PYTHON=python3.13 setup")'
+	@echo "Installing into $(VENV): some minutes, $(if $(TORCH_INDEX),about 1.3 GB,6 GB)."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) -e '.[web,heif]'
-	touch $@
+	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP_INSTALL) -e '.[test]'
@@ -29,6 +31,7 @@ $(VENV)/installed-test: $(VENV)/installed
 
 .PHONY: setup
 setup: $(VENV)/installed  ## create .venv and install the project (TORCH=cpu: without CUDA, a quarter of the size)
+	@echo 'Ready. Now: . $(VENV)/bin/activate'
 
 .PHONY: quickstart
 quickstart: setup  ## both stages in minutes, with nothing to download: train a little, fill four pictures

@@ -141,6 +141,10 @@ def test_what_is_bundled_is_named_in_the_notice():
     bundled = ("inpaint/assets/*.safetensors", "inpaint/web/page/vendor/*", "tests/golden/*")
     for path in (path for pattern in bundled for path in ROOT.glob(pattern)):
         assert path.relative_to(ROOT).as_posix() in notice
+    shown = {path.parent for path in (ROOT / "experiments").glob("*/*.jpg")}  # results.md names a study's pictures
+    assert [
+        folder.name for folder in shown if not (folder / "results.md").exists() and f"{folder.name}/" not in notice
+    ] == []
 
 
 def test_an_empty_environment_has_the_wheel_s_package_and_no_other(commands, tmp_path):

@@ -32,8 +32,8 @@ def read_mask(path: str | Path, invert: bool = False) -> Mask:
     if mask.all() or not mask.any():
         what = "everything" if mask.any() else "nothing"
         raise UserError(
-            f"{path} marks {what} as hole, because it holds {described(values)}: leave the file out, or change the hole's "
-            f"invert, which is {str(invert).lower()}."
+            f"{path} marks {what} as hole, because it holds {described(values)}: leave the file out, or change "
+            f"the hole's invert, which is {str(invert).lower()}."
         )
     return mask
 

@@ -92,14 +92,15 @@ def fill(
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another fill; the same seed gives the same.")] = 0,
     variants: Annotated[
-        int, typer.Option(help="Makes this many fills of each photo, with this seed and the next ones, and numbers them.")
+        int,
+        typer.Option(help="Makes this many fills of each photo, with this seed and the next ones, and numbers them."),
     ] = 1,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:n]|mps", help="Where to compute.")] = "auto",
     max_side: Annotated[
         int,
         typer.Option(
             min=128,
-            help="The largest area around a hole, in pixels a side, that is filled at full size; larger ones are reduced.",
+            help="Pixels a side of the largest square around a hole that is filled at full size.",
         ),
     ] = MAX_SIDE,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuses files with more pixels than this.")] = MAX_PIXELS,
@@ -134,7 +135,9 @@ def fill(
         ),
     ] = None,
 ) -> None:
-    """Removes what a mask or boxes mark from a photo, and fills the place. Pixels beyond the enlarged mask stay as they are.
+    """Removes from a photo what a mask or boxes mark, and fills the holes.
+
+    Pixels beyond the enlarged mask stay as they are.
 
     \b
     python -m inpaint.fill photo.jpg --mask mask.png

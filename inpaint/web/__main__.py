@@ -55,7 +55,7 @@ def web(
         int,
         typer.Option(
             min=128,
-            help="The largest area around a hole, in pixels a side, that is filled at full size; larger ones are reduced.",
+            help="Pixels a side of the largest square around a hole that is filled at full size.",
         ),
     ] = MAX_SIDE,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuses files with more pixels than this.")] = MAX_PIXELS,

@@ -203,7 +203,9 @@ def test_a_picture_is_not_its_own_result_under_whatever_path(root, tmp_path):
     for key, name in IDS.items():
         os.link(root / name, tmp_path / "hard" / f"{key}.png")
     for folder in (root, tmp_path / "linked", tmp_path / "hard"):
-        with pytest.raises(UserError, match=r"^3 of the 3 test pictures have no result .*\. The picture itself does not"):
+        with pytest.raises(
+            UserError, match=r"^3 of the 3 test pictures have no result .*\. The picture itself does not"
+        ):
             scored(root, folder)
 
 
@@ -244,7 +246,9 @@ def test_results_of_a_smaller_hole_and_the_truth_are_refused(root, tmp_path, mad
         assert len(scored(root, tmp_path / "results", data=data)) == 3
         return
     share = {"a smaller hole": r"\d\d", "no hole": "100"}[made_for]
-    with pytest.raises(UserError, match=rf"^{share}% of the blocks in the holes equal the truth in the results of .*results: "):
+    with pytest.raises(
+        UserError, match=rf"^{share}% of the blocks in the holes equal the truth in the results of .*results: "
+    ):
         scored(root, tmp_path / "results", data=data)
 
 
@@ -279,7 +283,8 @@ def test_a_results_folder_of_ours_is_refused_for_another_hole(tmp_path):
     """Also one that covers ours, where no pixel shows it."""
     telea = run(tmp_path / "telea", "model=classical", hole=("paper_square",))
     with pytest.raises(
-        UserError, match=r"brick.refined\.png was made for the hole in .*mask\.png, but the test has another hole for brick"
+        UserError,
+        match=r"brick.refined\.png was made for the hole in .*mask\.png, but the test has another hole for brick",
     ):
         run(tmp_path / "run", "model=results", f"model.root={telea}", hole=("centre_square",))
 

@@ -287,7 +287,11 @@ def test_a_list_names_pairs(root):
 @pytest.mark.parametrize(
     ("marked", "invert", "message"),
     [
-        ((0, 0, 0, 0), False, r"a\.png marks nothing as hole, because it holds one value, 0: .* invert, which is false"),
+        (
+            (0, 0, 0, 0),
+            False,
+            r"a\.png marks nothing as hole, because it holds one value, 0: .* invert, which is false",
+        ),
         ((0, 0, 16, 16), False, r"a\.png marks everything as hole, because it holds one value, 255"),
         ((0, 0, 16, 16), True, r"a\.png marks nothing as hole, .* invert, which is true"),
     ],

@@ -58,11 +58,14 @@ def answer(call: Call, wandb: bool = False, runs: bool = True) -> Answer:
 
 
 def python(module: str, words: list[str], call: Call, wandb: bool = False, runs: bool = True) -> Answer:
-    """Runs `python -m module words`; of `experiments`, and unless it `runs`, it only reads the arguments."""
+    """Runs `python -m module words`. Modules of `experiments` only read their arguments; so do others unless `runs`."""
     assert importlib.util.find_spec(module), f"There is no module {module}."
     if module == "pytest" and not runs:
         assert Path(ROOT, words[0]).exists(), f"There is no {words[0]} to test."
         return 0, ""
+    assert runs or not module.startswith(("inpaint.fill", "inpaint.data", "inpaint.evaluation")), (
+        f"python -m {module} is not tried on a page of a measurement: its data is not there."
+    )
     if module == "inpaint.train":
         with small(words, wandb, runs):
             return begun(module, words, call)

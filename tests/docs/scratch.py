@@ -1,6 +1,7 @@
 """The folder that a page's commands run in: a checkout, and the photos, masks and data sets that the pages name."""
 
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ def make_scratch(folder: Path) -> None:
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name, **({"ignore": ignored} if copy is shutil.copytree else {}))
+    for path in folder.rglob("*"):  # a checkout may be read-only
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
     photos = [_photo(number) for number in range(4)]
     mask = np.zeros(SIZE[::-1], np.uint8)
     mask[70:110, 90:140] = 255

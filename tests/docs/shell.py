@@ -1,6 +1,7 @@
 """Runs the sh blocks by bash, in which this process answers for our own programs: here they are loaded once."""
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -15,11 +16,10 @@ PLAIN = ("cat", "cp", "head", "ls", "mkdir", "mv", "rm", "tail", "touch")
 ANSWERED = (
     "python", "python3", "inpaint-fill", "inpaint-train", "inpaint-web", "pip", "make", "torchrun", "sbatch", "wandb",
 )  # fmt: skip
-ASKS = f"""#!{sys.executable} -IS
-import os, sys
+ASKS = f"""import os, sys
 from multiprocessing.connection import Client
 with Client(os.environ["{ADDRESS}"]) as line:
-    line.send((os.path.basename(sys.argv[0]), sys.argv[1:], os.getcwd(), dict(os.environ)))
+    line.send((sys.argv[1], sys.argv[2:], os.getcwd(), dict(os.environ)))
     code, said = line.recv()
 sys.stdout.write(said)
 sys.exit(code)
@@ -40,8 +40,11 @@ def install(folder: Path) -> None:
     place = folder / ".venv" / "bin"
     place.mkdir(parents=True)
     (place / "activate").touch()
+    asks = place.parent / "asks.py"
+    asks.write_text(ASKS)
     for name in ANSWERED:
-        (place / name).write_text(ASKS)
+        words = map(shlex.quote, (sys.executable, "-IS", str(asks), name))  # no shebang of Python's: paths hold spaces
+        (place / name).write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
         (place / name).chmod(0o755)
     for name in PLAIN:
         found = next(Path(at, name) for at in os.environ["PATH"].split(os.pathsep) if Path(at, name).exists())

@@ -118,8 +118,50 @@ def test_every_public_module_is_in_the_api(site, pages):
 
 def test_equations_are_set(site, pages):
     text = "".join(path.read_text(encoding="utf-8") for path in pages)
-    assert "<math" in text
     assert "arithmatex" not in text
+    method = (site / "method.html").read_text(encoding="utf-8")
+    assert [number for number in range(1, 9) if f'class="number">({number})' in method] == [1, 2, 3, 4, 5]
+
+
+def test_every_equation_is_linked_to_its_function():
+    """In the paragraph before it, or after it."""
+    parts = (ROOT / "docs" / "method.md").read_text(encoding="utf-8").split("$$")
+    assert len(parts) == 15
+    for number in range(1, len(parts), 2):
+        before, after = parts[number - 1].rstrip().split("\n\n")[-1], parts[number + 1].lstrip().split("\n\n")[0]
+        assert re.search(r"\]\(\.\./inpaint/\S+\.py#\w+\)", before + after), parts[number]
+
+
+def test_the_api_shows_its_code_and_reads_as_it_is_written(site):
+    text = (site / "api" / "refinement.html").read_text(encoding="utf-8")
+    assert "mkdocstrings-source" in text
+    assert "<!-- source" not in text
+    assert "&lt;P_i, P_j&gt;" in text  # of the docstring of `nearest`: no tag
+    assert not re.search(r"&amp;(lt|gt|amp);", text)
+
+
+def test_a_picture_says_its_size_and_leads_to_itself(site):
+    text = (site / "method.html").read_text(encoding="utf-8")
+    assert re.search(r'<figure><a href="[^"]+pyramid\.jpg"><img[^>]* width="1394"', text)
+
+
+def test_pages_have_neither_raw_links_nor_lists_that_follow_a_text_at_once():
+    """MkDocs would not resolve the former, and take the latter for a part of the text, as code hosts do not."""
+    pages = [path for pattern in ("*.md", "docs/**/*.md", "experiments/**/*.md", "examples/**/*.md", "inpaint/**/*.md")
+             for path in ROOT.glob(pattern)]  # fmt: skip
+    assert len(pages) > 60
+    wrong = []
+    for path in pages:
+        text = re.sub(r"^( *)```.*?^\1```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        text = re.sub(r"`[^`\n]*`", "", text)
+        wrong += [
+            f"{path.name}: {found}" for found in re.findall(r"<(?:a|img)\s[^>]*>|^\[[^\]]+\]:.*", text, re.MULTILINE)
+        ]
+        wrong += [
+            f"{path.name}: {found}"
+            for found in re.findall(r"^(?![-*|#<>]|\d+\.|\s)[^\n]+\n[-*] .*", text, re.MULTILINE)
+        ]
+    assert wrong == []
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +175,22 @@ def hooks() -> Any:
         yield hooks
     finally:
         sys.path.remove(str(ROOT / "docs"))
+        for name in ("hooks", "places", "formulas"):
+            sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("latex", "expected"),
+    [
+        (r"\arg\min_x E", "<munder>"),
+        (r"\tilde x", 'accent="true"'),
+        (r"\Upsilon(x)", '<mi mathvariant="normal">Υ</mi>'),
+        (r"|R^\phi|", 'stretchy="false"'),
+        (r"\frac{1}{n} \sum_{i} x_i^2", "<mfrac>"),
+    ],
+)
+def test_formulas_become_mathml(hooks, latex, expected):
+    assert expected in hooks.set_formula(latex, block=True)
 
 
 @pytest.mark.parametrize("latex", [r"\foo{x}", r"\frac{1}{", "a & b", r"{x"])

@@ -34,7 +34,7 @@ NETWORKS = {"generator.filters": 4, "generator.bottleneck": 8, "generator.width"
 
 
 class Enough(BaseException):
-    """All of a command that is to be tried was done."""
+    """Ends a command once as much of it has run as the test wants."""
 
 
 def sweeps_of_its_own(words: list[str]) -> bool:

@@ -241,7 +241,10 @@ def test_what_cannot_be_understood_says_what_was_found(tmp_path):
         (Image.fromarray(noise), "holds 2400 colours, as a photo does"),
         (two, "holds 2 colours, #ff0000 and #00a000 in what is opaque|holds 2 colours, #00a000 and #ff0000"),
         (erased, "colours in what is opaque"),
-        (Image.new("L", SIZE[::-1], 0), r"marks nothing, because it holds one value, 0: paint what is to be removed white"),
+        (
+            Image.new("L", SIZE[::-1], 0),
+            r"marks nothing, because it holds one value, 0: paint what is to be removed white",
+        ),
         (Image.new("L", SIZE[::-1], 255), r"marks the whole photo, because it holds one value, 255"),
         (Image.new("RGBA", SIZE[::-1], (255, 255, 255, 0)), "marks nothing, because it holds nothing that is opaque"),
     ]:
