@@ -16,6 +16,7 @@ from inpaint.photo.files import check_keeps, check_target, read_photo, write_pho
 from inpaint.photo.inpainter import FilledPhoto, Inpainter, check_seeds
 from inpaint.photo.masks import ALPHA, as_mask
 from inpaint.refinement.scale import OnProgress
+from inpaint.refinement.settings import preset
 
 STAYS = "what is finished stays, and the same command goes on from there"
 
@@ -47,6 +48,7 @@ def run(
     if engine == "local" and (address or workers):
         raise UserError("--address and --workers are of a Ray cluster: give them with --engine ray.")
     check_seeds(choices["seed"], options.variants)
+    preset(choices["preset"])  # that there is no such one is said before that the result exists already
     try:
         jobs = find_jobs(photo, mask, output, options)
         if report is not None:

@@ -112,7 +112,7 @@ def test_a_record_is_plain_data(checkpoint):
             {"filters": 10**5},
             r"is damaged, .* encoder\.0\.0\.weight is 4 x 3 x 4 x 4 there and 100000 x 3",
         ),
-        ({"residual": True, "perceptual": True}, "is damaged, for its tensors are not those of its network"),
+        ({"residual": True, "perceptual": True}, "is damaged, because its tensors are not those of its network"),
     ],
 )
 def test_a_record_that_does_not_fit_is_a_sentence(checkpoint, changes, sentence, tmp_path, monkeypatch):

@@ -157,7 +157,7 @@ def test_every_study_has_its_experiment_its_page_and_its_target():
     assert listed.split() == studies()
     for study in studies():
         assert f"]({study}/README.md)" in (report.HERE / "README.md").read_text()
-        assert f"](experiments/{study}/README.md)" in (CONF.parent / "README.md").read_text()
+        assert f"](../experiments/{study}/README.md)" in (CONF.parent / "docs" / "reproduce.md").read_text()
         text = (report.HERE / study / "README.md").read_text()
         assert f"make {study}" in text
         assert f"+experiment={study}" in text

@@ -492,6 +492,7 @@ BOX = ("--box", "10,10,30,30")
         (["photo.png", *BOX, "--device", "mps"], "There is no device mps here"),
         (["photo.png", *BOX, "--device", "toaster"], "There is no device"),
         (["photo.png", *BOX, "--preset", "slow"], "There is no preset"),
+        (["photo.png", *BOX, "-o", "photo.png", "--preset", "slow"], "There is no preset"),
         (["photo.png", *BOX, "--alpha", "inf"], "alpha is inf"),
         (["photo.png", *BOX, "--seed", "-1"], "seed is -1"),
         (["photo.png", *BOX, "--seed", str(2**70)], f"seed is {2**70}"),

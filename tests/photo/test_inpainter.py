@@ -144,7 +144,7 @@ def test_variants_begin_with_the_own_seed(inpainter, monkeypatch):
     assert not np.array_equal(np.array(first), np.array(second))
     with pytest.raises(UserError, match="variants is 0, but has to be at least 1"):
         inpainter.variants(picture(), disc(), 0)
-    with pytest.raises(UserError, match="mask is empty"):  # at once, not when the first is asked for
+    with pytest.raises(UserError, match="mask marks nothing"):  # at once, not when the first is asked for
         inpainter.variants(picture(), disc() & False, 2)
 
 
@@ -438,7 +438,7 @@ def test_bad_choices(inpainter, tmp_path):
         inpainter.fill(picture(), disc(), dilate=-1)
     with pytest.raises(UserError, match=r"mask is 110 x 90 pixels, but the photo, shown upright, is 110 x 91"):
         inpainter.fill(picture(91), disc())
-    with pytest.raises(UserError, match="mask is empty"):
+    with pytest.raises(UserError, match="mask marks nothing"):
         inpainter.fill(picture(), disc() & False)
     with pytest.raises(UserError, match="whole photo"):
         inpainter.fill(picture(), disc(), dilate=200)

@@ -419,7 +419,7 @@ def test_transparency_that_is_opaque_needs_no_room(tmp_path, suffix, mode, dtype
 
 def test_a_photo_larger_than_a_format_allows():
     photo = Photo(np.zeros((1, 16384, 3), np.uint8), "RGB")
-    with pytest.raises(UserError, match=r"has 16384 x 1 pixels, and \.webp holds 16383 a side: write a \.png"):
+    with pytest.raises(UserError, match=r"has 16384 x 1 pixels, but \.webp holds at most 16383 a side: write a \.png"):
         check_keeps(photo, Path("p.webp"))
     check_keeps(photo, Path("p.jpg"))
 

@@ -84,7 +84,7 @@ def test_both_stages_are_tested_with_the_best(tmp_path: Path) -> None:
 def test_without_a_validation_the_last_are_tested(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "inpaint")
     tested = results(tmp_path / "run", "+trainer.limit_val_batches=0")
-    assert "Testing the last weights of the training, for no best ones were saved." in caplog.messages
+    assert "Testing the last weights of the training, because no best ones were saved." in caplog.messages
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     assert tested == results(tmp_path / "alone", "fit=false", f"model.weights={last}")
 

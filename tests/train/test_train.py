@@ -270,7 +270,7 @@ def test_the_last_line_is_the_folder(tmp_path):
         (["data=paris_streetview", "data.root=nowhere"], "data=sample works without it"),
         (["model.weights=missing.ckpt", "fit=false"], "missing.ckpt does not exist"),
         (["ckpt_path=missing.ckpt"], "no checkpoint missing.ckpt to resume"),
-        (["fit=false", "ckpt_path=some.ckpt"], "name weights to test as model.weights"),
+        (["fit=false", "ckpt_path=some.ckpt"], "to test weights, set model.weights"),
         (["model=refinement", "fit=false", "model.preset.alpha=-1"], "alpha is -1"),
         (
             ["model=refinement", "fit=false", "model/features=vgg19", "model.features.weights=missing.pth"],
