@@ -1,7 +1,7 @@
 """Every command of the documentation is run, block by block, a page from top to bottom in a folder of its own.
 
 `tests/docs/blocks.py` says what a page can tell this test about a block, and `tests/docs/commands.py` what is done with
-each program.
+each program. Blocks of a page build on each other: run them in one process, a whole page at a time.
 """
 
 import shutil
